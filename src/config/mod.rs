@@ -1,0 +1,1 @@
+//! What the operator decides: defaults, one file, the environment. Unknown keys are refused.

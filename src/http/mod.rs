@@ -1,0 +1,3 @@
+//! The door: router, extractors, one file per endpoint, pages.
+
+pub mod page;

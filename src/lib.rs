@@ -1,0 +1,37 @@
+//! gateward: an OAuth 2.1 authorization server for the Model Context Protocol.
+//!
+//! The crate is a house of rooms, and imports point inward:
+//!
+//! ```text
+//!             cli  (composition root: the only place that knows everything)
+//!              |
+//!        http ---> service ---> port <--- store       adapter
+//!          |          |           |         |            |
+//!          +----------+--> domain <---------+------------+
+//!                             |
+//!                             +---------------> protocol
+//! ```
+//!
+//! `protocol` holds the words on the wire, `domain` the rules, `port` what the rules need from the world, `service` one use
+//! case per file; `store` and `adapter` are the world, `http` the door, `config` what the operator decides. A test reads every
+//! `use crate::..` and fails on one that points outward.
+
+pub mod domain;
+pub mod protocol;
+
+#[cfg(feature = "server")]
+pub mod adapter;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod port;
+#[cfg(feature = "server")]
+pub mod service;
+#[cfg(feature = "server")]
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;

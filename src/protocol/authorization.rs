@@ -1,0 +1,52 @@
+//! The authorization request (RFC 6749 4.1.1, RFC 7636 4.3, RFC 8707 2.1, OpenID Connect Core 3.1.2.1), as sent.
+
+use serde::{Deserialize, Serialize};
+
+use super::form::Form;
+
+/// Every parameter of the request that means something here, still unjudged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuthorizationRequest {
+    pub response_type: Option<String>,
+    pub response_mode: Option<String>,
+    pub client_id: Option<String>,
+    pub redirect_uri: Option<String>,
+    pub scope: Option<String>,
+    /// Returned byte for byte.
+    pub state: Option<String>,
+    pub code_challenge: Option<String>,
+    pub code_challenge_method: Option<String>,
+    pub resources: Vec<String>,
+    pub prompt: Option<String>,
+    pub max_age: Option<String>,
+    pub login_hint: Option<String>,
+    pub ui_locales: Option<String>,
+    /// A signed request object (RFC 9101), which this server does not read.
+    pub request: Option<String>,
+    /// The same by reference.
+    pub request_uri: Option<String>,
+}
+
+impl From<&Form> for AuthorizationRequest {
+    fn from(form: &Form) -> Self {
+        let owned = |name| form.get(name).map(str::to_owned);
+        Self {
+            response_type: owned("response_type"),
+            response_mode: owned("response_mode"),
+            client_id: owned("client_id"),
+            redirect_uri: owned("redirect_uri"),
+            scope: owned("scope"),
+            state: owned("state"),
+            code_challenge: owned("code_challenge"),
+            code_challenge_method: owned("code_challenge_method"),
+            resources: form.all("resource").map(str::to_owned).collect(),
+            prompt: owned("prompt"),
+            max_age: owned("max_age"),
+            login_hint: owned("login_hint"),
+            ui_locales: owned("ui_locales"),
+            request: owned("request"),
+            request_uri: owned("request_uri"),
+        }
+    }
+}

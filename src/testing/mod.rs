@@ -1,0 +1,1 @@
+//! For tests and benchmarks: a manual clock, seeded entropy, a scripted browser, the store contract suite.
