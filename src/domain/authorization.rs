@@ -197,11 +197,9 @@ fn scope(
     if granted.is_empty() { Err(AuthorizationRefusal::InvalidScope) } else { Ok(granted) }
 }
 
-/// What has to happen before a code can be issued.
+/// What has to happen, once the human is logged in, before a code can be issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The human must prove who they are.
-    LogIn,
     /// The human must agree to `new`; `known` was agreed to before.
     AskConsent { new: Scope, known: Scope },
     /// Nothing: everything was agreed to before.

@@ -172,6 +172,11 @@ impl Client {
         self.grant_types.contains(&grant)
     }
 
+    /// Whether it may send humans here for their approval.
+    pub fn may_ask_humans(&self) -> bool {
+        self.may_use(GrantType::AuthorizationCode)
+    }
+
     /// Whether it may reach a resource.
     pub fn may_reach(&self, resource: &ResourceUri) -> bool {
         self.resources.is_empty() || self.resources.contains(resource)

@@ -118,6 +118,14 @@ impl Resource {
         if self.default_scope.is_empty() { self.scope() } else { self.default_scope.clone() }
     }
 
+    /// What of a granted scope means something here; `None` if nothing does. `offline_access` means something everywhere, and
+    /// permits nothing by itself.
+    pub fn scope_at(&self, granted: &Scope) -> Option<Scope> {
+        let own = self.scope();
+        let here: Scope = granted.iter().filter(|t| own.contains(t) || t.as_str() == OFFLINE_ACCESS).cloned().collect();
+        (!here.is_empty()).then_some(here)
+    }
+
     fn is_called(&self, name: &ResourceUri) -> bool {
         self.uri == *name || self.aliases.contains(name)
     }

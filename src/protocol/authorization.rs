@@ -1,6 +1,7 @@
 //! The authorization request (RFC 6749 4.1.1, RFC 7636 4.3, RFC 8707 2.1, OpenID Connect Core 3.1.2.1), as sent.
 
 use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
 
 use super::form::Form;
 
@@ -48,5 +49,51 @@ impl From<&Form> for AuthorizationRequest {
             request: owned("request"),
             request_uri: owned("request_uri"),
         }
+    }
+}
+
+impl AuthorizationRequest {
+    /// The query string that asks for the same again.
+    pub fn to_query(&self) -> String {
+        let single = [
+            ("response_type", &self.response_type),
+            ("response_mode", &self.response_mode),
+            ("client_id", &self.client_id),
+            ("redirect_uri", &self.redirect_uri),
+            ("scope", &self.scope),
+            ("state", &self.state),
+            ("code_challenge", &self.code_challenge),
+            ("code_challenge_method", &self.code_challenge_method),
+            ("prompt", &self.prompt),
+            ("max_age", &self.max_age),
+            ("login_hint", &self.login_hint),
+            ("ui_locales", &self.ui_locales),
+            ("request", &self.request),
+            ("request_uri", &self.request_uri),
+        ];
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in single {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        for resource in &self.resources {
+            query.append_pair("resource", resource);
+        }
+        query.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_written_as_a_query_reads_back_as_itself() {
+        let query =
+            b"response_type=code&client_id=a&state=%0D%0A+%26&scope=x+y&resource=https%3A%2F%2Fa%2F&resource=b:c";
+        let request = AuthorizationRequest::from(&Form::parse(query).unwrap());
+        let again = AuthorizationRequest::from(&Form::parse(request.to_query().as_bytes()).unwrap());
+        assert_eq!(again, request);
     }
 }

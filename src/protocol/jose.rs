@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+
+use super::secret::Secret;
 
 /// The signature algorithms that this server signs with or accepts. `none` has no name here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,4 +102,16 @@ pub struct AssertionClaims {
     #[serde(default)]
     pub iat: Option<i64>,
     pub jti: String,
+}
+
+/// The `sub` of a compact JWS whose signature nobody has checked: good for finding the keys to check it with, and for nothing
+/// else.
+pub fn unverified_subject(assertion: &Secret) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Subject {
+        sub: String,
+    }
+    let payload = assertion.expose().split('.').nth(1)?;
+    let json = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice::<Subject>(&json).ok().map(|claims| claims.sub)
 }

@@ -30,4 +30,8 @@ pub struct ServerMetadata {
     pub prompt_values_supported: &'static [&'static str],
     pub service_documentation: String,
     pub ui_locales_supported: &'static [&'static str],
+    /// Required by OpenID Connect Discovery 3, and so by clients that read the document under its OpenID name.
+    pub subject_types_supported: &'static [&'static str],
+    /// The same. No ID token is issued; this names what signs access tokens.
+    pub id_token_signing_alg_values_supported: Vec<&'static str>,
 }
