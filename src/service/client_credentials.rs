@@ -1,0 +1,97 @@
+//! The client credentials grant (RFC 6749 4.4): a confidential client acts for itself. No human, no refresh token, and for a
+//! JWT nothing to record.
+
+use thiserror::Error;
+
+use super::{Authority, IssueError, authenticate::AuthenticatedClient};
+use crate::{
+    domain::{
+        access::Subject,
+        authorization::default_resource,
+        client::{Client, GrantType},
+        resource::Resource,
+        scope::{OFFLINE_ACCESS, Scope},
+        time::Timestamp,
+    },
+    port::store::{Recording, StoreError},
+    protocol::token::{ClientCredentials, TokenResponse},
+};
+
+/// Why a client got no token for itself.
+#[derive(Debug, Error)]
+pub enum ClientCredentialsError {
+    /// The client is public, or not registered for this grant type.
+    #[error("the client may not use this grant")]
+    UnauthorizedClient,
+    /// The resource is unknown or out of reach, or there are several.
+    #[error("the resource is unknown or out of reach")]
+    TargetRefused,
+    /// More scope than the client has at the resource, or none.
+    #[error("more scope than the client has")]
+    ScopeRefused,
+    /// Nothing could be issued.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Authority {
+    /// Issues a token to a client for itself.
+    pub async fn client_credentials(
+        &self,
+        client: &AuthenticatedClient,
+        request: &ClientCredentials,
+        now: Timestamp,
+    ) -> Result<TokenResponse, ClientCredentialsError> {
+        let client = client.client();
+        // RFC 6749 4.4: confidential clients only.
+        if client.is_public() || !client.may_use(GrantType::ClientCredentials) {
+            return Err(ClientCredentialsError::UnauthorizedClient);
+        }
+        let resource = self.target(client, &request.resources)?;
+        let scope = scope(client, resource, request.scope.as_deref())?;
+        let access = self.draft_access(&client.id, Subject::Client, &scope, resource, now)?;
+        if let Some(record) = &access.record {
+            match self.tokens.record_access(record).await? {
+                Recording::Recorded => {}
+                Recording::GrantRevoked => {
+                    return Err(StoreError::Corrupt("a token without a grant cannot lose one".into()).into());
+                }
+            }
+        }
+        self.note_use(client, now).await?;
+        Ok(access.respond(None, now))
+    }
+
+    fn target(&self, client: &Client, names: &[String]) -> Result<&Resource, ClientCredentialsError> {
+        let refused = ClientCredentialsError::TargetRefused;
+        let find = |name: &str| self.policy.resources.find(name).filter(|r| client.may_reach(&r.uri));
+        let Some((first, others)) = names.split_first() else {
+            let uri = default_resource(client, &self.policy).ok_or(refused)?;
+            return find(uri.as_str()).ok_or(ClientCredentialsError::TargetRefused);
+        };
+        let target = find(first).ok_or(refused)?;
+        // A token has one audience.
+        let same = others.iter().all(|name| find(name).is_some_and(|r| r.uri == target.uri));
+        if same { Ok(target) } else { Err(ClientCredentialsError::TargetRefused) }
+    }
+}
+
+/// RFC 6749 3.3: within what the client was registered for; a client that was registered for nothing special has the
+/// resource's default scope.
+fn scope(client: &Client, resource: &Resource, asked: Option<&str>) -> Result<Scope, ClientCredentialsError> {
+    let refused = || ClientCredentialsError::ScopeRefused;
+    let available =
+        if client.scope.is_empty() { resource.default_scope() } else { client.scope.intersection(&resource.scope()) };
+    let asked: Scope = match asked {
+        None => available.clone(),
+        // There is nobody to be offline: some clients ask by habit, and none gets a refresh token here.
+        Some(text) => {
+            let asked = Scope::parse(text).map_err(|_| refused())?;
+            asked.iter().filter(|t| t.as_str() != OFFLINE_ACCESS).cloned().collect()
+        }
+    };
+    if asked.is_empty() || !asked.is_within(&available) { Err(refused()) } else { Ok(asked) }
+}

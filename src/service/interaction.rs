@@ -1,0 +1,96 @@
+//! An authorization request on its way through a human's browser: login, consent, and back to the client.
+//!
+//! The request travels sealed in a form field, so that a stranger's requests cost the server no memory. What makes the seal
+//! good for exactly one human is the browser: it names the cookie that it was made for, which also makes it the CSRF token of
+//! the forms (bound to the session and to this very request).
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+
+use super::Authority;
+use crate::{
+    domain::{
+        assertion::{ReplayId, SingleUse},
+        credential::{Credential, Digest, SessionToken},
+        time::Timestamp,
+    },
+    port::crypto::Purpose,
+    protocol::authorization::AuthorizationRequest,
+};
+
+/// What the browser's cookie holds; it names a session only after a login.
+pub type BrowserToken = Credential<SessionToken>;
+
+/// A request in front of a human.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Interaction {
+    /// As it arrived; judged anew at every step, because clients and policy may change meanwhile.
+    pub request: AuthorizationRequest,
+    /// The cookie of the browser it is in.
+    browser: Digest<SessionToken>,
+    /// Makes an answer to it a single use.
+    id: [u8; 16],
+    began_at: Timestamp,
+    /// Whether the human has logged in in answer to this very request.
+    pub fresh_login: bool,
+}
+
+/// Why a form does not continue anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokenInteraction {
+    /// Not sealed here, or tampered with.
+    Unreadable,
+    /// It is from another browser, or from before a login or sign-out in this one. It can be started again.
+    OtherBrowser(Box<AuthorizationRequest>),
+    /// The human took too long. It can be started again.
+    Expired(Box<AuthorizationRequest>),
+    /// It has been answered before. It can be started again.
+    Answered(Box<AuthorizationRequest>),
+}
+
+impl Interaction {
+    pub(super) fn is_answered_by(&self, lifetime: Duration) -> SingleUse {
+        SingleUse { id: ReplayId::of(&[b"consent", &self.id]), until: self.began_at.plus(lifetime) }
+    }
+}
+
+impl Authority {
+    /// Puts a request in front of the human of a browser.
+    pub(super) fn interaction(
+        &self,
+        request: AuthorizationRequest,
+        browser: &BrowserToken,
+        fresh_login: bool,
+        now: Timestamp,
+    ) -> Interaction {
+        Interaction { request, browser: browser.digest(), id: self.entropy.name(), began_at: now, fresh_login }
+    }
+
+    /// The text for the form field.
+    pub fn seal_interaction(&self, interaction: &Interaction) -> String {
+        let json = serde_json::to_vec(interaction).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode(self.sealer.seal(Purpose::AuthorizationRequest, b"", &json))
+    }
+
+    /// Reads what a browser sends back.
+    pub fn open_interaction(
+        &self,
+        text: &str,
+        browser: Option<&BrowserToken>,
+        now: Timestamp,
+    ) -> Result<Interaction, BrokenInteraction> {
+        let sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| BrokenInteraction::Unreadable)?;
+        let json =
+            self.sealer.open(Purpose::AuthorizationRequest, b"", &sealed).ok_or(BrokenInteraction::Unreadable)?;
+        let interaction: Interaction = serde_json::from_slice(&json).map_err(|_| BrokenInteraction::Unreadable)?;
+        if !browser.is_some_and(|b| b.digest().matches(&interaction.browser)) {
+            return Err(BrokenInteraction::OtherBrowser(Box::new(interaction.request)));
+        }
+        if interaction.began_at.plus(self.policy.lifetimes.interaction).is_over(now) {
+            return Err(BrokenInteraction::Expired(Box::new(interaction.request)));
+        }
+        Ok(interaction)
+    }
+}

@@ -1,0 +1,141 @@
+//! Logging in and out (the human side of OpenID Connect Core 3.1.2.3).
+//!
+//! An attempt is counted before the password is looked at, so that many at once cannot slip under the limit; an unknown user
+//! and a wrong password take the same path and the same time.
+
+use std::net::IpAddr;
+
+use thiserror::Error;
+use tracing::info;
+
+use super::{
+    Authority,
+    interaction::{BrowserToken, Interaction},
+};
+use crate::{
+    domain::{
+        account::{Session, User, Username},
+        assertion::ReplayId,
+        time::Timestamp,
+    },
+    port::{crypto::PasswordError, store::StoreError},
+    protocol::secret::Secret,
+};
+
+/// How stale `last_seen_at` of a session may get.
+const SEEN_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Why nobody was logged in.
+#[derive(Debug, Error)]
+pub enum LogInError {
+    /// No such user, a wrong password, or a disabled account: the same to whoever asks.
+    #[error("wrong user name or password")]
+    WrongCredentials,
+    /// Too many failures for this account from this address; try again at this time.
+    #[error("too many attempts")]
+    TooManyAttempts { until: Timestamp },
+    /// The hasher failed.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Who somebody says they are, and where they say it from.
+#[derive(Debug)]
+pub struct LogInAttempt<'a> {
+    pub username: &'a str,
+    pub password: Secret,
+    pub address: IpAddr,
+}
+
+/// A login: the browser gets a new cookie, and the request goes on.
+#[derive(Debug)]
+pub struct LoggedIn {
+    pub browser: BrowserToken,
+    pub interaction: Interaction,
+}
+
+impl Authority {
+    /// Logs the human of a browser in.
+    pub async fn log_in(
+        &self,
+        interaction: Interaction,
+        attempt: LogInAttempt<'_>,
+        browser: &BrowserToken,
+        now: Timestamp,
+    ) -> Result<LoggedIn, LogInError> {
+        let LogInAttempt { username, password, address } = attempt;
+        let key = attempt_key(username, address);
+        self.count_attempt(&key, now).await?;
+        let user = match Username::parse(username) {
+            Ok(name) => self.accounts.find_user_by_name(&name).await?,
+            Err(_) => None,
+        };
+        let correct = self.passwords.verify(password, user.as_ref().map(|u| u.password.clone())).await?;
+        let Some(user) = user.filter(|user| correct && user.is_active()) else {
+            info!("a login failed");
+            return Err(LogInError::WrongCredentials);
+        };
+        // A new cookie at every login: one that was planted before the login is worth nothing after it.
+        let fresh = self.entropy.credential();
+        let session = Session { digest: fresh.digest(), user_id: user.id, auth_time: now, last_seen_at: now };
+        if !self.accounts.open_session(&session, Some(&browser.digest())).await? {
+            return Err(LogInError::WrongCredentials);
+        }
+        self.accounts.clear_failures(&key).await?;
+        let interaction = self.interaction(interaction.request, &fresh, true, now);
+        Ok(LoggedIn { browser: fresh, interaction })
+    }
+
+    async fn count_attempt(&self, key: &ReplayId, now: Timestamp) -> Result<(), LogInError> {
+        let policy = self.policy.login;
+        let until = now.plus(policy.window);
+        let count = self.accounts.count_failure(key, until, now).await?;
+        if count <= policy.max_failures {
+            return Ok(());
+        }
+        let until = self.accounts.failures(key, now).await?.map_or(until, |(_, until)| until);
+        Err(LogInError::TooManyAttempts { until })
+    }
+
+    /// Who is logged in in a browser, if anybody.
+    pub(super) async fn session(
+        &self,
+        browser: &BrowserToken,
+        now: Timestamp,
+    ) -> Result<Option<(Session, User)>, StoreError> {
+        let digest = browser.digest();
+        let Some((session, user)) = self.accounts.find_session(&digest).await? else { return Ok(None) };
+        if session.is_over(self.policy.lifetimes.session, now) || !user.is_active() {
+            return Ok(None);
+        }
+        if now.since(session.last_seen_at) >= SEEN_INTERVAL {
+            self.accounts.touch_session(&digest, now).await?;
+        }
+        Ok(Some((session, user)))
+    }
+
+    /// Ends the session of a browser, if it has one.
+    pub async fn log_out(&self, browser: &BrowserToken) -> Result<(), StoreError> {
+        self.accounts.close_session(&browser.digest()).await?;
+        Ok(())
+    }
+
+    /// A new cookie for a browser that has none. It names no session.
+    pub fn new_browser(&self) -> BrowserToken {
+        self.entropy.credential()
+    }
+}
+
+/// Account and address together: whole companies share one address, and nobody may lock somebody else's account from
+/// elsewhere. IPv6 counts by /64, the smallest block that one household gets.
+fn attempt_key(username: &str, address: IpAddr) -> ReplayId {
+    let block: [u8; 8] = match address.to_canonical() {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()).to_be_bytes(),
+        IpAddr::V6(ip) => ((ip.to_bits() >> 64) as u64).to_be_bytes(),
+    };
+    let name = Username::parse(username).map_or_else(|_| String::new(), |name| name.as_str().to_owned());
+    ReplayId::of(&[b"login", name.as_bytes(), &block])
+}

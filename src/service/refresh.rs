@@ -1,0 +1,157 @@
+//! The refresh token grant (RFC 6749 6): rotation on every use, idempotent for a short while.
+//!
+//! The successor's text is not kept anywhere in the clear. It is sealed with a key that derives from the parent's text, so a
+//! request that arrives twice can be given the same successor, by whoever holds the parent, and by nobody else.
+
+use thiserror::Error;
+
+use super::{Authority, IssueError, authenticate::AuthenticatedClient};
+use crate::{
+    domain::{
+        client::GrantType,
+        credential::{Credential, RefreshToken},
+        grant::RevocationReason,
+        refresh::{self, RefreshRefusal, RefreshVerdict, VerifiedRefresh},
+        time::Timestamp,
+    },
+    port::store::{Issue, Recording, Rotation, StoreError},
+    protocol::token::{Refresh, TokenResponse},
+};
+
+/// Why a refresh token was not exchanged for new tokens.
+#[derive(Debug, Error)]
+pub enum RefreshError {
+    /// The client is not registered for this grant type.
+    #[error("the client may not use this grant")]
+    UnauthorizedClient,
+    /// No such token.
+    #[error("unknown refresh token")]
+    UnknownToken,
+    /// The token is not good for this request.
+    #[error("refresh token refused: {0:?}")]
+    Refused(RefreshRefusal),
+    /// The grant was revoked while the tokens were made.
+    #[error("grant revoked at the same time")]
+    GrantRevoked,
+    /// The human's account is gone or disabled.
+    #[error("user disabled")]
+    UserDisabled,
+    /// The sealed successor does not open, though its parent is known.
+    #[error("the successor does not open")]
+    Unsealable,
+    /// Nothing could be issued; the token is still good.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What one look at the token led to.
+enum Attempt {
+    Answered(TokenResponse),
+    /// Another request rotated it between our look and our step.
+    LostRace,
+}
+
+impl Authority {
+    /// Exchanges a refresh token for new tokens.
+    pub async fn refresh(
+        &self,
+        client: &AuthenticatedClient,
+        request: &Refresh,
+        now: Timestamp,
+    ) -> Result<TokenResponse, RefreshError> {
+        if !client.client().may_use(GrantType::RefreshToken) {
+            return Err(RefreshError::UnauthorizedClient);
+        }
+        let token = Credential::parse(request.refresh_token.expose()).ok_or(RefreshError::UnknownToken)?;
+        // A token is rotated once: the second look finds the successor, or that the grant is gone.
+        for _ in 0..2 {
+            match self.attempt(client, &token, request, now).await? {
+                Attempt::Answered(response) => {
+                    self.note_use(client.client(), now).await?;
+                    return Ok(response);
+                }
+                Attempt::LostRace => {}
+            }
+        }
+        Err(RefreshError::Store(StoreError::Corrupt("a refresh token is rotated and current at once".into())))
+    }
+
+    async fn attempt(
+        &self,
+        client: &AuthenticatedClient,
+        token: &Credential<RefreshToken>,
+        request: &Refresh,
+        now: Timestamp,
+    ) -> Result<Attempt, RefreshError> {
+        let record = self.tokens.find_refresh(&token.digest()).await?.ok_or(RefreshError::UnknownToken)?;
+        let (client, window) = (&client.client().id, self.policy.lifetimes.refresh_reuse_window);
+        let verdict = match refresh::verify(record, client, request, &self.policy.resources, window, now) {
+            Ok(verdict) => verdict,
+            Err(RefreshRefusal::Replayed(replay)) => {
+                self.revoke_replayed(replay.grant_id(), RevocationReason::RefreshReplayed, now).await?;
+                return Err(RefreshError::Refused(RefreshRefusal::Replayed(replay)));
+            }
+            Err(refusal) => return Err(RefreshError::Refused(refusal)),
+        };
+        match verdict {
+            RefreshVerdict::Rotate(refresh) => self.rotate(token, &refresh, now).await,
+            RefreshVerdict::Repeat { refresh, sealed_successor } => {
+                let successor = self.sealer.open_with(token.expose(), &sealed_successor);
+                let successor = successor.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+                let successor = successor.ok_or(RefreshError::Unsealable)?;
+                self.repeat(successor, &refresh, now).await
+            }
+        }
+    }
+
+    async fn rotate(
+        &self,
+        token: &Credential<RefreshToken>,
+        refresh: &VerifiedRefresh<'_>,
+        now: Timestamp,
+    ) -> Result<Attempt, RefreshError> {
+        let grant = refresh.grant();
+        if !self.user_is_active(&grant.user_id).await? {
+            return Err(RefreshError::UserDisabled);
+        }
+        let access = self.draft_access_for(grant, refresh.scope(), refresh.audience(), now)?;
+        let successor = self.draw_refresh(now);
+        let sealed = self.sealer.seal_with(token.expose(), successor.credential.expose().as_bytes());
+        let issue = Issue {
+            grant_expires_at: Some(successor.record.expires_at.max(access.token.expires_at)),
+            refresh: Some(successor.record),
+            access: access.record.clone(),
+        };
+        match self.tokens.rotate(refresh, &sealed, &issue, now).await? {
+            Rotation::Rotated => {
+                Ok(Attempt::Answered(access.respond(Some(successor.credential.expose().to_owned()), now)))
+            }
+            Rotation::AlreadyRotated => Ok(Attempt::LostRace),
+            Rotation::GrantRevoked => Err(RefreshError::GrantRevoked),
+        }
+    }
+
+    /// The same request came before: the same successor, and an access token of its own.
+    async fn repeat(
+        &self,
+        successor: &str,
+        refresh: &VerifiedRefresh<'_>,
+        now: Timestamp,
+    ) -> Result<Attempt, RefreshError> {
+        let grant = refresh.grant();
+        if !self.user_is_active(&grant.user_id).await? {
+            return Err(RefreshError::UserDisabled);
+        }
+        let access = self.draft_access_for(grant, refresh.scope(), refresh.audience(), now)?;
+        if let Some(record) = &access.record {
+            match self.tokens.record_access(record).await? {
+                Recording::Recorded => {}
+                Recording::GrantRevoked => return Err(RefreshError::GrantRevoked),
+            }
+        }
+        Ok(Attempt::Answered(access.respond(Some(successor.to_owned()), now)))
+    }
+}
