@@ -1,3 +1,100 @@
 //! The door: router, extractors, one file per endpoint, pages.
+//!
+//! Nothing is decided here. An endpoint reads what the request says (extractors), calls one use case, and writes down what
+//! became of it (`respond`).
 
+mod about;
+mod authorize;
+mod discovery;
+mod extract;
+mod health;
+mod introspect;
 pub mod page;
+mod register;
+pub mod respond;
+mod revoke;
+mod router;
+pub mod serve;
+mod sign_in;
+mod token;
+
+use std::{
+    fmt,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+pub use self::{
+    extract::{BearerRejection, FormRejection, JsonRejection},
+    router::{ROUTES, Route, path, router},
+};
+use crate::{port::clock::Clock, service::Authority};
+
+/// What the operator decides about the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// The largest body, in bytes.
+    pub body_limit: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a request may take altogether.
+    pub request_timeout: Duration,
+    /// How many registrations one address may make at once.
+    pub registration_burst: NonZeroU32,
+    /// How long until one more is allowed.
+    pub registration_period: Duration,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            body_limit: 64 * 1024,
+            body_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            registration_burst: NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN),
+            registration_period: Duration::from_secs(6),
+        }
+    }
+}
+
+/// What every endpoint works with.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    authority: Authority,
+    clock: Arc<dyn Clock>,
+    options: HttpOptions,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// Brings an authority to the web.
+    pub fn new(authority: Authority, clock: Arc<dyn Clock>, options: HttpOptions) -> Self {
+        Self(Arc::new(Inner { authority, clock, options, draining: AtomicBool::new(false) }))
+    }
+
+    /// The use cases.
+    pub fn authority(&self) -> &Authority {
+        &self.0.authority
+    }
+
+    /// Lets `/readyz` say that this instance is going away.
+    pub fn start_draining(&self) {
+        self.0.draining.store(true, Ordering::Release);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("authority", &self.0.authority).finish_non_exhaustive()
+    }
+}

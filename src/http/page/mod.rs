@@ -12,6 +12,7 @@
 //!   keeps its direction to itself; the style sheet breaks it anywhere.
 //! - **Nobody is left out.** Landmarks, one `h1`, real labels, visible focus, AA contrast in light and dark, 320 px.
 
+pub mod about;
 pub mod consent;
 pub mod error;
 pub mod legible;
