@@ -1,1 +1,5 @@
-fn main() {}
+//! The `gateward` program: see [`gateward::cli`].
+
+fn main() -> std::process::ExitCode {
+    gateward::cli::main()
+}

@@ -1,1 +1,119 @@
 //! The command line: one verb per file. The only place that knows everything.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | it failed |
+//! | 2 | the command line is wrong |
+//! | 3 | there is no such thing |
+//! | 4 | there is such a thing already, or somebody else changed it |
+//! | 5 | the configuration is wrong or unsafe |
+//! | 6 | the store cannot be reached |
+
+mod background;
+mod client;
+mod compose;
+mod config;
+mod declare;
+mod development;
+mod failure;
+mod grant;
+mod key;
+mod migrate;
+mod output;
+mod purge;
+mod serve;
+mod user;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use self::{compose::Assembly, failure::Failure};
+use crate::config::{Config, load, process_environment};
+
+/// A standalone OAuth 2.1 authorization server for the Model Context Protocol.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gateward",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 no such thing, 4 exists already or changed meanwhile, \
+                  5 configuration wrong or unsafe, 6 store out of reach."
+)]
+struct Cli {
+    /// The configuration file (TOML); without one, and unless the environment says otherwise, development mode.
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the server.
+    Serve,
+    /// Manage clients.
+    #[command(subcommand)]
+    Client(client::Verb),
+    /// Manage the accounts of humans.
+    #[command(subcommand)]
+    User(user::Verb),
+    /// Manage signing keys and the master key.
+    #[command(subcommand)]
+    Key(key::Verb),
+    /// Look at grants and revoke them.
+    #[command(subcommand)]
+    Grant(grant::Verb),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// Bring the schema of the store up to date.
+    Migrate(migrate::Arguments),
+    /// Forget everything that has expired. The server does this by itself, a little at a time.
+    Purge(Listing),
+}
+
+/// How something is listed.
+#[derive(Debug, Clone, Copy, Args)]
+struct Listing {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::failed(&error).report(),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let config = cli.config.as_deref();
+    match cli.verb {
+        Verb::Serve => serve::run(read(config)?).await,
+        Verb::Client(verb) => client::run(verb, &assemble(config).await?).await,
+        Verb::User(verb) => user::run(verb, &assemble(config).await?).await,
+        Verb::Key(verb) => key::run(verb, config).await,
+        Verb::Grant(verb) => grant::run(verb, &assemble(config).await?).await,
+        Verb::Config(verb) => config::run(verb, config),
+        Verb::Migrate(arguments) => migrate::run(arguments, &read(config)?).await,
+        Verb::Purge(listing) => purge::run(listing, &assemble(config).await?).await,
+    }
+}
+
+fn read(file: Option<&std::path::Path>) -> Result<Config, Failure> {
+    load(file, process_environment()).map_err(|problems| Failure::configuration(&problems))
+}
+
+/// Everything that a command works with. A command changes the store of a server that may be running; it needs no restart.
+async fn assemble(file: Option<&std::path::Path>) -> Result<Assembly, Failure> {
+    Assembly::open(read(file)?).await
+}

@@ -1,0 +1,110 @@
+//! The composition root: from a configuration to an [`Authority`] with real stores, keys and clocks behind it.
+
+use std::{path::Path, sync::Arc};
+
+use super::failure::Failure;
+use crate::{
+    adapter::{
+        assertion::JwtAssertionVerifier,
+        clock::SystemClock,
+        entropy::OsEntropy,
+        keyring::Keyring,
+        master_key::{MasterKey, MasterKeyError},
+        password::Argon2Hasher,
+        sealer::MasterSealer,
+    },
+    config::{self, Config},
+    domain::time::Timestamp,
+    port::{clock::Clock, entropy::Entropy},
+    service::Authority,
+    store::{Migrations, StoreUrls, Stores},
+};
+
+/// Everything that runs.
+pub(super) struct Assembly {
+    pub(super) config: Config,
+    pub(super) authority: Authority,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stores: Stores,
+}
+
+impl Assembly {
+    /// Opens the stores and the keys that the configuration names.
+    pub(super) async fn open(config: Config) -> Result<Self, Failure> {
+        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new().map_err(|error| Failure::failed(&error))?);
+        let master = master_key(&config, &*entropy)?;
+        let sealer = Arc::new(MasterSealer::new(&master, entropy.clone()));
+        let stores = Stores::open_each(&store_urls(&config), Migrations::Run).await?;
+        let policy = Arc::new(config.policy());
+        let secret = config.keys.token_secret.as_ref();
+        let keyring = Keyring::load(stores.keys.clone(), sealer.clone(), policy.keys.clone(), secret).await?;
+        let keyring = Arc::new(keyring);
+        let passwords = Argon2Hasher::new(config.password_hash_concurrency, entropy.clone())
+            .map_err(|error| Failure::failed(&error))?;
+        let authority = Authority {
+            issuer: config.issuer.clone(),
+            policy,
+            clients: stores.clients.clone(),
+            tokens: stores.tokens.clone(),
+            accounts: stores.accounts.clone(),
+            keys: stores.keys.clone(),
+            signer: keyring.clone(),
+            assertions: Arc::new(JwtAssertionVerifier),
+            sealer,
+            passwords: Arc::new(passwords),
+            entropy,
+        };
+        Ok(Self { config, authority, keyring, clock: Arc::new(SystemClock), stores })
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// Where the families live.
+pub(super) fn store_urls(config: &Config) -> StoreUrls {
+    let [clients, tokens, accounts, keys] = config.stores.families().map(|(_, url)| Some(url.expose().to_owned()));
+    StoreUrls { default: String::new(), clients, tokens, accounts, keys }
+}
+
+fn master_key(config: &Config, entropy: &dyn Entropy) -> Result<MasterKey, Failure> {
+    match &config.keys.master_key {
+        config::MasterKey::File(path) => Ok(MasterKey::read(path)?),
+        config::MasterKey::Environment { name, secret } => MasterKey::parse(secret.expose())
+            .map_err(|error| Failure::configuration(format!("the environment variable {name}: {error}"))),
+        config::MasterKey::Generate(path) => read_or_generate(path, entropy),
+        config::MasterKey::Missing => Err(Failure::configuration(
+            "keys.master_key is not set, so nothing can be sealed. Make one with `gateward key generate-master FILE` and set \
+             keys.master_key = \"file:FILE\".",
+        )),
+    }
+}
+
+/// Development mode: the first start makes the key.
+fn read_or_generate(path: &Path, entropy: &dyn Entropy) -> Result<MasterKey, Failure> {
+    match MasterKey::read(path) {
+        Err(MasterKeyError::Missing { .. }) => {
+            if let Some(directory) = path.parent() {
+                private_directory(directory)?;
+            }
+            match MasterKey::generate(entropy).create(path, entropy) {
+                // Another process was first: its key is the key.
+                Ok(()) | Err(MasterKeyError::Exists { .. }) => Ok(MasterKey::read(path)?),
+                Err(error) => Err(error.into()),
+            }
+        }
+        other => Ok(other?),
+    }
+}
+
+fn private_directory(path: &Path) -> Result<(), Failure> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|error| {
+        Failure::configuration(format!("cannot make the directory {}: {error}", path.display()))
+    })
+}

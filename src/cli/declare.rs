@@ -1,0 +1,81 @@
+//! Clients and humans that the configuration declares follow it at every start.
+
+use tracing::{info, warn};
+
+use super::{compose::Assembly, failure::Failure};
+use crate::{
+    config::StaticPassword,
+    domain::{account::Username, client::Provenance, identifier::ClientId, time::Timestamp},
+    port::store::Page,
+    protocol::secret::Secret,
+    service::administer_clients::ClientError,
+};
+
+pub(super) async fn declare(assembly: &Assembly, now: Timestamp) -> Result<(), Failure> {
+    let authority = &assembly.authority;
+    for spec in &assembly.config.clients {
+        match authority.declare_client(spec.id.clone(), spec.spec.clone(), spec.secret, now).await {
+            Ok(true) => info!(client_id = %spec.id, "the configuration changed a client"),
+            Ok(false) => {}
+            Err(error @ ClientError::Taken(_)) => {
+                return Err(Failure::configuration(format!(
+                    "clients: {error}; the configuration cannot take over a client that was made otherwise"
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    retire(assembly).await?;
+    for user in &assembly.config.users {
+        match &user.password {
+            StaticPassword::Hash(hash) => match authority.accounts.find_user_by_name(&user.username).await? {
+                None => drop(authority.create_user_with_hash(user.username.clone(), hash.clone(), now).await?),
+                Some(known) if known.password == *hash => {}
+                Some(known) => authority.set_password_hash(&known, hash).await?,
+            },
+            StaticPassword::Plain(password) => plain(assembly, &user.username, password, now).await?,
+        }
+    }
+    Ok(())
+}
+
+/// A password that still fits is left alone: setting it anew would end every session.
+async fn plain(
+    assembly: &Assembly,
+    username: &Username,
+    password: &Secret,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let authority = &assembly.authority;
+    let copy = || Secret::new(password.expose());
+    match authority.accounts.find_user_by_name(username).await? {
+        None => drop(authority.create_user(username.clone(), copy(), now).await?),
+        Some(known) => {
+            let fits = authority.passwords.verify(copy(), Some(known.password.clone())).await;
+            if !fits.map_err(|error| Failure::failed(&error))? {
+                authority.set_password(username, copy()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A client that has left the configuration is disabled, so that it can come back.
+async fn retire(assembly: &Assembly) -> Result<(), Failure> {
+    const PAGE: u32 = 200;
+    let mut after: Option<ClientId> = None;
+    loop {
+        let page = assembly.authority.clients.list(Page { after: after.take(), limit: PAGE }).await?;
+        for client in &page {
+            let declared = assembly.config.clients.iter().any(|spec| spec.id == client.id);
+            if client.provenance == Provenance::Configured && client.is_active() && !declared {
+                assembly.authority.retire_client(client).await?;
+                warn!(client_id = %client.id, "the client is no longer in the configuration: disabled");
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE as usize => after = Some(last.id.clone()),
+            _ => return Ok(()),
+        }
+    }
+}

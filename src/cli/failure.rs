@@ -1,0 +1,125 @@
+//! How a command ends badly: a message for people, an exit code for scripts.
+
+use std::{error::Error, fmt::Display, io::Write, process::ExitCode};
+
+use crate::{
+    adapter::{keyring::KeyringError, master_key::MasterKeyError},
+    port::store::StoreError,
+    service::{administer_clients::ClientError, administer_users::UserError},
+    store::OpenError,
+};
+
+/// What went wrong.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    pub(super) fn failed(error: &(dyn Error + 'static)) -> Self {
+        Self { code: 1, message: with_causes(error) }
+    }
+
+    pub(super) fn usage(message: impl Display) -> Self {
+        Self { code: 2, message: message.to_string() }
+    }
+
+    pub(super) fn not_found(message: impl Display) -> Self {
+        Self { code: 3, message: message.to_string() }
+    }
+
+    pub(super) fn conflict(message: impl Display) -> Self {
+        Self { code: 4, message: message.to_string() }
+    }
+
+    pub(super) fn configuration(message: impl Display) -> Self {
+        Self { code: 5, message: message.to_string() }
+    }
+
+    /// Tells it and gives the exit code.
+    pub(super) fn report(&self) -> ExitCode {
+        // If standard error is gone there is nobody left to tell.
+        let _ = writeln!(std::io::stderr(), "gateward: {}", self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self { code: 6, message: with_causes(&error) },
+            StoreError::Corrupt(_) => Self::failed(&error),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Url(_) => Self::configuration(error),
+            OpenError::File { .. }
+            | OpenError::Database(_)
+            | OpenError::MigrationsPending(_)
+            | OpenError::ForeignSchema(_) => Self { code: 6, message: with_causes(&error) },
+        }
+    }
+}
+
+impl From<MasterKeyError> for Failure {
+    fn from(error: MasterKeyError) -> Self {
+        Self::configuration(error)
+    }
+}
+
+impl From<KeyringError> for Failure {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::Store(error) => error.into(),
+            KeyringError::WrongMasterKey { .. } | KeyringError::WeakSharedSecret { .. } => Self::configuration(error),
+            KeyringError::Contended(_) => Self::conflict(error),
+            KeyringError::Damaged { .. } | KeyringError::Generate(_) | KeyringError::Stopped => Self::failed(&error),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Store(error) => error.into(),
+            ClientError::Spec(_) | ClientError::NoSecret(_) => Self::usage(error),
+            ClientError::Unknown(_) => Self::not_found(error),
+            ClientError::Taken(_) | ClientError::Configured(_) | ClientError::Conflict(_) => Self::conflict(error),
+        }
+    }
+}
+
+impl From<UserError> for Failure {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::Store(error) => error.into(),
+            UserError::Password(error) => Self::failed(&error),
+            UserError::Unknown(_) => Self::not_found(error),
+            UserError::Taken(_) => Self::conflict(error),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(&error)
+    }
+}

@@ -1,0 +1,101 @@
+//! `gateward key`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{Listing, assemble, failure::Failure, output};
+use crate::{
+    adapter::{entropy::OsEntropy, master_key::MasterKey},
+    domain::key::KeyPhase,
+    protocol::jose::Algorithm,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// List the signing keys.
+    List(Listing),
+    /// Make a new signing key take over; running servers follow within half a minute.
+    Rotate {
+        /// Only for this algorithm; otherwise for every one in use.
+        #[arg(long, value_name = "ALG")]
+        algorithm: Option<Algorithm>,
+        /// Sign with it now instead of publishing it ahead: for a key that may have leaked.
+        #[arg(long)]
+        immediately: bool,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Write a new master key to a file that only you can read.
+    GenerateMaster { file: PathBuf },
+}
+
+#[derive(Serialize)]
+struct Row {
+    kid: String,
+    algorithm: &'static str,
+    phase: &'static str,
+    created_at: String,
+    signs_from: String,
+}
+
+#[derive(Serialize)]
+struct Rotated {
+    kid: String,
+    algorithm: &'static str,
+    signs_from: String,
+    /// `false`: it was waiting already.
+    added: bool,
+}
+
+pub(super) async fn run(verb: Verb, config: Option<&Path>) -> Result<(), Failure> {
+    match verb {
+        Verb::GenerateMaster { file } => {
+            let entropy = OsEntropy::new().map_err(|error| Failure::failed(&error))?;
+            MasterKey::generate(&entropy).create(&file, &entropy)?;
+            output::line(&format!("wrote {}; keep a copy where the store's backups are not", file.display()))
+        }
+        Verb::List(listing) => {
+            let assembly = assemble(config).await?;
+            let rows: Vec<Row> = assembly
+                .keyring
+                .keys(assembly.now())
+                .iter()
+                .map(|(key, phase)| Row {
+                    kid: key.id.as_str().to_owned(),
+                    algorithm: key.algorithm.as_str(),
+                    phase: match phase {
+                        KeyPhase::Pending => "pending",
+                        KeyPhase::Signing => "signing",
+                        KeyPhase::Verifying => "verifying",
+                        KeyPhase::Retired => "retired",
+                    },
+                    created_at: output::rfc3339(key.created_at),
+                    signs_from: output::rfc3339(key.signs_from),
+                })
+                .collect();
+            output::many(&rows, listing.json)
+        }
+        Verb::Rotate { algorithm, immediately, listing } => {
+            let assembly = assemble(config).await?;
+            let in_use = &assembly.authority.policy.keys.algorithms;
+            let algorithms = match algorithm {
+                Some(one) if in_use.contains(&one) => vec![one],
+                Some(other) => return Err(Failure::usage(format!("no resource uses {other}"))),
+                None => in_use.clone(),
+            };
+            let mut rows = Vec::new();
+            for algorithm in algorithms {
+                let rotation = assembly.keyring.rotate(algorithm, immediately, assembly.now()).await?;
+                rows.push(Rotated {
+                    kid: rotation.id.as_str().to_owned(),
+                    algorithm: algorithm.as_str(),
+                    signs_from: output::rfc3339(rotation.signs_from),
+                    added: rotation.added,
+                });
+            }
+            output::many(&rows, listing.json)
+        }
+    }
+}

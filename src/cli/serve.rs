@@ -1,0 +1,107 @@
+//! `gateward serve`.
+
+use std::{future::Future, io::IsTerminal};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::{background, compose::Assembly, declare::declare, development, failure::Failure, output};
+use crate::{
+    config::{Config, LogFormat, Mode},
+    http::{
+        App, HttpOptions,
+        serve::{Drained, ServeOptions, serve},
+    },
+};
+
+/// How long a body may take, compared with the whole request: something is left for the answer.
+const BODY_SHARE: u32 = 3;
+
+pub(super) async fn run(config: Config) -> Result<(), Failure> {
+    let unsafe_settings = config.check_safety();
+    if !unsafe_settings.is_empty() {
+        let list: Vec<String> = unsafe_settings.iter().map(|found| format!("\n  {found}")).collect();
+        return Err(Failure::configuration(format!("refusing to start:{}", list.concat())));
+    }
+    start_log(&config)?;
+    // Bound first: if another server has the port, nothing else happens.
+    let listeners = listen(&config).await?;
+    let assembly = Assembly::open(config).await?;
+    let now = assembly.now();
+    assembly.keyring.maintain(now).await?;
+    declare(&assembly, now).await?;
+    let shutdown = shutdown_signal()?;
+    let options = HttpOptions {
+        body_limit: assembly.config.server.body_limit,
+        body_timeout: assembly.config.server.request_timeout / BODY_SHARE,
+        request_timeout: assembly.config.server.request_timeout,
+        registration_burst: assembly.config.registration_rate.burst,
+        registration_period: assembly.config.registration_rate.period,
+    };
+    let app = App::new(assembly.authority.clone(), assembly.clock.clone(), options);
+    let background = background::start(&assembly.authority, &assembly.keyring, &assembly.clock);
+    match assembly.config.mode {
+        Mode::Development => development::prepare(&assembly, now).await?,
+        Mode::Production => {}
+    }
+    for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
+        output::line(&format!("listening on {address} as {}", assembly.config.issuer))?;
+    }
+
+    let server = &assembly.config.server;
+    let serve_options = ServeOptions {
+        header_timeout: server.header_timeout,
+        drain_delay: server.drain_delay,
+        grace: server.shutdown_grace,
+    };
+    let drained = serve(&app, listeners, serve_options, shutdown).await;
+    for task in background {
+        task.abort();
+    }
+    match drained {
+        Drained::Completely => info!("every request was finished"),
+        Drained::TimedOut => warn!("some requests were cut off: shutdown_grace was over"),
+    }
+    assembly.stores.close().await;
+    Ok(())
+}
+
+async fn listen(config: &Config) -> Result<Vec<TcpListener>, Failure> {
+    let mut listeners = Vec::new();
+    for address in &config.server.listen {
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.map_err(|error| {
+            Failure::configuration(format!("cannot listen on {address}: {error}; see server.listen"))
+        })?);
+    }
+    Ok(listeners)
+}
+
+/// SIGTERM, as orchestrators send it, or SIGINT, as a terminal does.
+fn shutdown_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Logs go to standard error; standard output is for what a person asked for.
+fn start_log(config: &Config) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&config.log.filter)
+        .map_err(|error| Failure::configuration(format!("log.filter: {error}")))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match config.log.format {
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Human => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
+    };
+    started.map_err(|error| Failure::failed(&*error))
+}
+
