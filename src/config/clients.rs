@@ -11,7 +11,7 @@ use crate::{
         redirect::{RedirectKind, RedirectUri},
         registration::{MAX_KEYS, MAX_NAME, MAX_REDIRECT_URIS},
         resource::{ResourceUri, Resources},
-        scope::Scope,
+        scope::{OFFLINE_ACCESS, Scope},
         time::Timestamp,
     },
     protocol::{jose::JwkSet, secret::Secret},
@@ -220,7 +220,7 @@ fn every_scope(reachable: &[ResourceUri], grants: &[GrantType], resources: Optio
         .flat_map(Resources::iter)
         .filter(|resource| reachable.is_empty() || reachable.contains(&resource.uri))
         .fold(Scope::NONE, |all, resource| all.union(&resource.scope()));
-    match Scope::parse(crate::domain::scope::OFFLINE_ACCESS) {
+    match Scope::parse(OFFLINE_ACCESS) {
         Ok(offline) if grants.contains(&GrantType::RefreshToken) => own.union(&offline),
         Ok(_) | Err(_) => own,
     }

@@ -76,8 +76,16 @@ impl Layers<'_> {
                 Vec::new()
             }
         };
-        let items = items.into_iter().map(|item| self.node(template, Some(item), path)).collect();
-        Node { value: Value::List(items), origin: given.origin }
+        // What is no table is reported and left out: what it lacks would only be noise.
+        let mut tables = Vec::with_capacity(items.len());
+        for item in items {
+            if matches!(item.value, Value::Table(_)) {
+                tables.push(self.node(template, Some(item), path));
+            } else {
+                self.mismatch(&item.origin, path, "a list of tables", item.value.kind());
+            }
+        }
+        Node { value: Value::List(tables), origin: given.origin }
     }
 
     fn mismatch(&mut self, origin: &Origin, path: &str, expected: &str, found: &str) {

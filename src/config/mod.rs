@@ -153,7 +153,8 @@ impl Config {
         let mut problems = context.problems.into_inner();
         match config {
             Some(config) if problems.is_empty() => {
-                Ok(Self { concerns: context.concerns.into_inner(), shown: show::show(&merged, source.name), ..config })
+                let shown = show::show(&merged, source.name, config.keys.token_secret.is_some());
+                Ok(Self { concerns: context.concerns.into_inner(), shown, ..config })
             }
             _ => {
                 if problems.is_empty() {

@@ -12,9 +12,13 @@ use super::{
 /// Keys whose values are secrets, or could be mistaken ones.
 const SECRET_KEYS: &[&str] = &["initial_access_tokens", "master_key", "password", "password_hash", "secret"];
 
-/// Writes the merged tree; the result is TOML again.
-pub(super) fn show(root: &Node, file: &str) -> String {
+/// Writes the merged tree; the result is TOML again. `OAUTH_TOKEN_SECRET` is no setting of the tree, but changes how tokens are
+/// signed.
+pub(super) fn show(root: &Node, file: &str, has_token_secret: bool) -> String {
     let mut out = String::new();
+    if has_token_secret {
+        out.push_str("# OAUTH_TOKEN_SECRET is set (hidden): resources without an algorithm get HS256\n");
+    }
     table(&mut out, root, "", file);
     out
 }

@@ -39,9 +39,7 @@ pub(super) fn read(root: Reader<'_>) -> Option<Vec<UserSpec>> {
                 Err(error) => Err(error.to_string()),
             });
             let hash = table.optional("password_hash", |text| password_hash(&table, text));
-            let plain = table.optional("password", |text| {
-                table.secret(text).map_err(|error| format!("{error}, or set password_hash"))
-            });
+            let plain = table.optional("password", |text| table.secret(text));
             let password = match (hash?, plain?) {
                 (Some(hash), None) => StaticPassword::Hash(hash),
                 (None, Some(plain)) => StaticPassword::Plain(plain),
