@@ -139,6 +139,19 @@ fn the_environment_can_declare_a_whole_server() {
 }
 
 #[test]
+fn elements_of_a_list_are_taken_in_the_order_of_their_numbers() {
+    let variables: Vec<(String, String)> = (0..11)
+        .flat_map(|n| {
+            let scope = format!("GATEWARD_RESOURCES__0__SCOPES__{n}__");
+            [(format!("{scope}NAME"), format!("s{n}")), (format!("{scope}DESCRIPTION"), "S".to_owned())]
+        })
+        .collect();
+    let config = load(None, variables).unwrap();
+    let names: Vec<&str> = config.resources.default_resource().scopes.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10"]);
+}
+
+#[test]
 fn conventional_names_set_the_stores_and_names_with_our_prefix_win() {
     let variables = [("DATABASE_URL", "postgres://u:p@h/db"), ("REDIS_URL", "redis://:p@r")];
     let config = read_with(MINIMAL, &variables).unwrap();
@@ -171,6 +184,8 @@ fn secrets_are_hidden_when_the_configuration_is_shown_and_origins_are_not() {
         assert!(shown.lines().any(|l| l == line), "{line}\n{shown}");
     }
     toml::from_str::<toml::Table>(shown).unwrap();
+    // In the order of default.toml, which is no order of the alphabet.
+    assert!(shown.find("[server]") < shown.find("[keys]"));
 }
 
 #[test]
@@ -229,6 +244,10 @@ fn a_master_key_file_that_others_can_read_is_unsafe() {
         assert_eq!(config.check_safety().is_empty(), safe, "{mode:o}");
     }
     fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(config.check_safety()[0].to_string().contains("not a file"));
+    fs::remove_dir(&path).unwrap();
     assert!(config.check_safety()[0].to_string().contains("cannot be read"));
 }
 

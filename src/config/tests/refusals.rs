@@ -147,6 +147,47 @@ fn what_is_declared_twice_is_refused() {
 }
 
 #[test]
+fn durations_that_contradict_each_other_are_refused() {
+    for (more, expected) in [
+        ("[keys]\nrotation_period = \"1d\"\n", "`keys.publish_ahead`: must be shorter than rotation_period"),
+        (
+            "[lifetimes]\nsession_idle = \"13h\"\n",
+            ":7: `lifetimes.session_idle`: must not be longer than session_absolute",
+        ),
+        (
+            "[lifetimes]\nrefresh = \"60s\"\nrefresh_reuse_window = \"61s\"\n",
+            ":8: `lifetimes.refresh_reuse_window`: must not be longer than refresh",
+        ),
+    ] {
+        let found = problems(more);
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
+#[test]
+fn passwords_are_hashed_with_argon2id_and_nothing_else() {
+    let user = |hash: &str| read(&format!("{MINIMAL}[[users]]\nusername = \"u\"\npassword_hash = \"{hash}\"\n"));
+    let rest = "$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
+    assert!(user(&format!("$argon2id{rest}")).is_ok());
+    for bad in [format!("$argon2i{rest}"), "$2b$12$abc".to_owned(), "$argon2id$v=19$m=19456,t=2,p=1".to_owned()] {
+        assert!(user(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_is_not_utf8_is_refused_where_it_is_used() {
+    let more = "[[users]]\nusername = \"u\"\npassword = \"env:P\"\n";
+    let text = format!("{MINIMAL}{more}");
+    let bad = "\u{fffd}".repeat(32);
+    for name in ["GATEWARD_LOG__FILTER", "OAUTH_TOKEN_SECRET", "P"] {
+        let variables = [("P", "p"), (name, bad.as_str())];
+        let found = read_with(&text, &variables).unwrap_err().to_string();
+        assert!(found.contains(name) && found.contains("is not UTF-8"), "{found}");
+    }
+    assert!(read_with(&text, &[("P", "p"), ("UNRELATED", &bad)]).is_ok());
+}
+
+#[test]
 fn initial_access_tokens_and_their_mode_belong_together() {
     assert!(problems("[registration]\nmode = \"initial_access_token\"\n").contains("needs at least one"));
     let tokens = "initial_access_tokens = [\"env:T\"]\n";
