@@ -1,0 +1,16 @@
+//! Room `config`: `[login]` and `[consent]`.
+
+use super::reader::Reader;
+use crate::domain::policy::{ConsentPolicy, LoginPolicy};
+
+/// The policy, and how many passwords are hashed at the same time.
+pub(super) fn read(section: Reader<'_>) -> Option<(LoginPolicy, usize)> {
+    let max_failures = section.integer("max_failures", 1..=1_000_000);
+    let window = section.duration("window", 1, 24 * 3600);
+    let concurrency = section.integer("password_hash_concurrency", 1..=1024);
+    Some((LoginPolicy { max_failures: max_failures?, window: window? }, concurrency?))
+}
+
+pub(super) fn read_consent(section: Reader<'_>) -> Option<ConsentPolicy> {
+    section.boolean("remember_unvouched").map(|remember_unvouched| ConsentPolicy { remember_unvouched })
+}

@@ -1,0 +1,43 @@
+//! Room `config`: `[server]`.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::reader::Reader;
+
+/// How the server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Never empty.
+    pub listen: Vec<SocketAddr>,
+    /// How long requests in flight may take to finish after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// From the first byte of a request to the answer.
+    pub request_timeout: Duration,
+    /// For the head of a request to arrive.
+    pub header_timeout: Duration,
+    /// The longest request body, in bytes.
+    pub body_limit: usize,
+}
+
+impl Server {
+    pub(super) fn read(section: Reader<'_>) -> Option<Self> {
+        let listen = section.each("listen", |text| {
+            text.parse::<SocketAddr>()
+                .map_err(|_| "an address and a port is needed, such as 127.0.0.1:3000 or [::]:3000")
+        });
+        if listen.as_ref().is_some_and(Vec::is_empty) {
+            section.fail("listen", "at least one address is needed");
+        }
+        let shutdown_grace = section.duration("shutdown_grace", 0, 600);
+        let request_timeout = section.duration("request_timeout", 1, 600);
+        let header_timeout = section.duration("header_timeout", 1, 600);
+        let body_limit = section.integer("body_limit", 1024..=16 * 1024 * 1024);
+        Some(Self {
+            listen: listen?,
+            shutdown_grace: shutdown_grace?,
+            request_timeout: request_timeout?,
+            header_timeout: header_timeout?,
+            body_limit: body_limit?,
+        })
+    }
+}
