@@ -1,1 +1,7 @@
 //! The world outside the rules: the system clock, OS entropy, keys, passwords. Implements `port`.
+//!
+//! Everything cryptographic is aws-lc (through aws-lc-rs); client assertions go through `jsonwebtoken`, which uses the same
+//! library, and passwords through `argon2`.
+
+pub mod clock;
+pub mod entropy;
