@@ -5,3 +5,5 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod master_key;
+pub mod sealer;
