@@ -5,5 +5,8 @@
 
 pub mod clock;
 pub mod entropy;
+mod jws;
+pub mod keyring;
 pub mod master_key;
 pub mod sealer;
+pub mod signing_key;
