@@ -3,6 +3,7 @@
 //! Everything cryptographic is aws-lc (through aws-lc-rs); client assertions go through `jsonwebtoken`, which uses the same
 //! library, and passwords through `argon2`.
 
+pub mod assertion;
 pub mod clock;
 pub mod entropy;
 mod jws;
