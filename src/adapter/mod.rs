@@ -9,5 +9,6 @@ pub mod entropy;
 mod jws;
 pub mod keyring;
 pub mod master_key;
+pub mod password;
 pub mod sealer;
 pub mod signing_key;
