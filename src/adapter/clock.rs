@@ -1,0 +1,30 @@
+//! The system clock.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::{domain::time::Timestamp, port::clock::Clock};
+
+/// The wall clock of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where time comes in")]
+    fn now(&self) -> Timestamp {
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => Timestamp::EPOCH.plus(since),
+            // A clock before 1970 is wrong, but it is what the machine says.
+            Err(before) => Timestamp::EPOCH.minus(before.duration()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_tells_a_time_after_this_was_written() {
+        assert!(SystemClock.now() > Timestamp::from_unix(1_785_000_000 - 366 * 86_400));
+    }
+}

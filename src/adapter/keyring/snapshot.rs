@@ -1,0 +1,91 @@
+//! The keys of the key store at one moment, opened and parsed.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{KeyringError, header};
+use crate::{
+    adapter::signing_key::SigningKey,
+    domain::{key::KeyRecord, time::Timestamp},
+    port::crypto::{Purpose, Sealer},
+    protocol::jose::Algorithm,
+};
+
+/// A key that is ready to sign.
+pub(super) struct Ready {
+    pub(super) key: SigningKey,
+    /// The encoded JOSE header of its tokens, with the dot.
+    pub(super) header: String,
+    /// What it was opened from: a record that still holds the same is not opened again.
+    sealed: Vec<u8>,
+}
+
+/// The keys, newest first; `records` and `ready` are in step.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    pub(super) records: Vec<KeyRecord>,
+    ready: Vec<Arc<Ready>>,
+}
+
+impl Snapshot {
+    /// Opens the keys of `records`, except those that `before` has open.
+    pub(super) fn open(mut records: Vec<KeyRecord>, sealer: &dyn Sealer, before: &Self) -> Result<Self, KeyringError> {
+        records.sort_unstable_by(|a, b| (b.signs_from, &b.id).cmp(&(a.signs_from, &a.id)));
+        let open = |record: &KeyRecord| {
+            let known = before
+                .by_id(record.id.as_str())
+                .filter(|ready| ready.sealed == record.sealed_private && ready.key.algorithm() == record.algorithm);
+            known.map_or_else(|| Ready::open(record, sealer).map(Arc::new), |ready| Ok(Arc::clone(ready)))
+        };
+        let ready = records.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { records, ready })
+    }
+
+    /// The key that signs: of those of the algorithm that have started, the newest. `KeySchedule::phase` says the same, more
+    /// slowly.
+    pub(super) fn signing(&self, algorithm: Algorithm, now: Timestamp) -> Option<&Ready> {
+        let of_algorithm = |record: &KeyRecord| record.algorithm == algorithm && record.signs_from <= now;
+        self.keys().find(|(record, _)| of_algorithm(record)).map(|(_, ready)| ready)
+    }
+
+    /// The key of that name. A handful of keys are compared faster than a name is hashed.
+    pub(super) fn by_id(&self, id: &str) -> Option<&Arc<Ready>> {
+        self.ready.iter().find(|ready| ready.key.id().as_str() == id)
+    }
+
+    /// Records and keys, newest first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (&KeyRecord, &Ready)> {
+        self.records.iter().zip(self.ready.iter().map(Arc::as_ref))
+    }
+}
+
+impl Ready {
+    /// Opens the sealed key of a record and sees that it is the one whose name the record bears.
+    pub(super) fn open(record: &KeyRecord, sealer: &dyn Sealer) -> Result<Self, KeyringError> {
+        let kid = || record.id.clone();
+        let context = context(record.algorithm, record.id.as_str());
+        let pkcs8 = sealer
+            .open(Purpose::SigningKey, &context, &record.sealed_private)
+            .ok_or_else(|| KeyringError::WrongMasterKey { kid: kid() })?;
+        let key = SigningKey::parse(record.algorithm, &pkcs8).map_err(|_| KeyringError::Damaged { kid: kid() })?;
+        // What is published comes from the private key: whoever can write to the store cannot publish a key of their own.
+        if *key.id() != record.id || *key.public() != record.public {
+            return Err(KeyringError::Damaged { kid: kid() });
+        }
+        let header = header(record.algorithm, Some(record.id.as_str()));
+        Ok(Self { key, header, sealed: record.sealed_private.clone() })
+    }
+}
+
+/// What a sealed key is bound to, so that boxes cannot be swapped in the store.
+pub(super) fn context(algorithm: Algorithm, kid: &str) -> Vec<u8> {
+    format!("{algorithm} {kid}").into_bytes()
+}
+
+/// Encodes `part` and the dot after it.
+pub(super) fn encode_part(part: &[u8]) -> String {
+    let mut text = URL_SAFE_NO_PAD.encode(part);
+    text.push('.');
+    text
+}
