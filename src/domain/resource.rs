@@ -41,6 +41,11 @@ impl ResourceUri {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// What equality compares: the same for every text that names this resource. For a store to find it by.
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
 }
 
 fn has_dot_segments(text: &str) -> bool {
