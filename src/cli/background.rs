@@ -5,12 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{debug, error, info};
 
-use crate::{
-    adapter::keyring::Keyring,
-    http::respond::log_failure,
-    port::clock::Clock,
-    service::Authority,
-};
+use crate::{adapter::keyring::Keyring, http::respond::log_failure, port::clock::Clock, service::Authority};
 
 /// How often the key store is read: what another instance or `gateward key rotate` did takes effect within this time.
 const KEYS: Duration = Duration::from_secs(30);

@@ -157,7 +157,8 @@ pub(super) async fn run(verb: Verb, assembly: &Assembly) -> Result<(), Failure> 
         }
         Verb::Update { client_id, name, disable, enable, attributes, listing } => {
             let change = attributes.change(assembly)?;
-            let updated = authority.update_client(&parse(&client_id)?, |client| {
+            let id = parse(&client_id)?;
+            let updated = authority.update_client(&id, |client| {
                 if let Some(name) = name {
                     client.name = Some(name);
                 }
@@ -189,11 +190,8 @@ impl Attributes {
     /// A new client.
     fn spec(self, name: Option<String>, public: bool, assembly: &Assembly) -> Result<ClientSpec, Failure> {
         let jwks = self.read_jwks()?;
-        let default = if jwks.is_some() {
-            AuthenticationMethod::PrivateKeyJwt
-        } else {
-            AuthenticationMethod::ClientSecretBasic
-        };
+        let default =
+            if jwks.is_some() { AuthenticationMethod::PrivateKeyJwt } else { AuthenticationMethod::ClientSecretBasic };
         let authentication = if public { AuthenticationMethod::None } else { self.auth_method.unwrap_or(default) };
         Ok(ClientSpec {
             name,

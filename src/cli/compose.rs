@@ -104,7 +104,7 @@ fn private_directory(path: &Path) -> Result<(), Failure> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| {
-        Failure::configuration(format!("cannot make the directory {}: {error}", path.display()))
-    })
+    builder
+        .create(path)
+        .map_err(|error| Failure::configuration(format!("cannot make the directory {}: {error}", path.display())))
 }

@@ -4,17 +4,17 @@ use tracing::{info, warn};
 
 use super::{compose::Assembly, failure::Failure};
 use crate::{
-    config::StaticPassword,
+    config::{self, StaticPassword},
     domain::{account::Username, client::Provenance, identifier::ClientId, time::Timestamp},
     port::store::Page,
     protocol::secret::Secret,
-    service::administer_clients::ClientError,
+    service::administer_clients::{ClientError, ClientSpec},
 };
 
 pub(super) async fn declare(assembly: &Assembly, now: Timestamp) -> Result<(), Failure> {
     let authority = &assembly.authority;
     for spec in &assembly.config.clients {
-        match authority.declare_client(spec.id.clone(), spec.spec.clone(), spec.secret, now).await {
+        match authority.declare_client(spec.id.clone(), specification(spec), spec.secret, now).await {
             Ok(true) => info!(client_id = %spec.id, "the configuration changed a client"),
             Ok(false) => {}
             Err(error @ ClientError::Taken(_)) => {
@@ -40,12 +40,7 @@ pub(super) async fn declare(assembly: &Assembly, now: Timestamp) -> Result<(), F
 }
 
 /// A password that still fits is left alone: setting it anew would end every session.
-async fn plain(
-    assembly: &Assembly,
-    username: &Username,
-    password: &Secret,
-    now: Timestamp,
-) -> Result<(), Failure> {
+async fn plain(assembly: &Assembly, username: &Username, password: &Secret, now: Timestamp) -> Result<(), Failure> {
     let authority = &assembly.authority;
     let copy = || Secret::new(password.expose());
     match authority.accounts.find_user_by_name(username).await? {
@@ -58,6 +53,19 @@ async fn plain(
         }
     }
     Ok(())
+}
+
+fn specification(declared: &config::ClientSpec) -> ClientSpec {
+    ClientSpec {
+        name: declared.name.clone(),
+        authentication: declared.authentication,
+        grant_types: declared.grant_types.clone(),
+        redirect_uris: declared.redirect_uris.clone(),
+        scope: declared.scope.clone(),
+        resources: declared.resources.clone(),
+        may_introspect: declared.may_introspect,
+        jwks: declared.jwks.clone(),
+    }
 }
 
 /// A client that has left the configuration is disabled, so that it can come back.

@@ -49,7 +49,9 @@ pub(super) async fn prepare(assembly: &Assembly, now: Timestamp) -> Result<(), F
     } else {
         output::line("A client for a worker; then ask for a token with what it prints:")?;
         output::line("  gateward client create --name worker --grant client_credentials --scope mcp:execute")?;
-        output::line(&format!("  curl -sS {token_endpoint} -u CLIENT_ID:CLIENT_SECRET -d grant_type=client_credentials"))?;
+        output::line(&format!(
+            "  curl -sS {token_endpoint} -u CLIENT_ID:CLIENT_SECRET -d grant_type=client_credentials"
+        ))?;
     }
     output::line("")
 }

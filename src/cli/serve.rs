@@ -104,4 +104,3 @@ fn start_log(config: &Config) -> Result<(), Failure> {
     };
     started.map_err(|error| Failure::failed(&*error))
 }
-

@@ -5,14 +5,13 @@ use serde_json::Value as Json;
 use super::{reader::Reader, registration::known_scope, secret::Source};
 use crate::{
     domain::{
-        client::{ApplicationType, AuthenticationMethod, Client, ClientStatus, GrantType, Provenance, SecretRecord},
+        client::{AuthenticationMethod, GrantType},
         credential::{ClientSecret, Digest},
         identifier::ClientId,
-        redirect::{RedirectKind, RedirectUri},
+        redirect::RedirectUri,
         registration::{MAX_KEYS, MAX_NAME, MAX_REDIRECT_URIS},
         resource::{ResourceUri, Resources},
         scope::{OFFLINE_ACCESS, Scope},
-        time::Timestamp,
     },
     protocol::{jose::JwkSet, secret::Secret},
 };
@@ -38,36 +37,6 @@ pub struct ClientSpec {
 }
 
 impl ClientSpec {
-    /// The client as it enters a store for the first time.
-    pub fn to_client(&self, now: Timestamp) -> Client {
-        let native = self.redirect_uris.iter().any(|uri| match uri.kind() {
-            RedirectKind::Https => false,
-            RedirectKind::Loopback | RedirectKind::PrivateScheme => true,
-        });
-        Client {
-            id: self.id.clone(),
-            name: self.name.clone(),
-            uri: None,
-            provenance: Provenance::Configured,
-            status: ClientStatus::Active,
-            authentication: self.authentication,
-            secrets: self.secret.map(|digest| SecretRecord { digest, expires_at: None }).into_iter().collect(),
-            jwks: self.jwks.clone(),
-            redirect_uris: self.redirect_uris.clone(),
-            grant_types: self.grant_types.clone(),
-            application_type: if native { ApplicationType::Native } else { ApplicationType::Web },
-            scope: self.scope.clone(),
-            resources: self.resources.clone(),
-            may_introspect: self.may_introspect,
-            software_id: None,
-            software_version: None,
-            registration_token: None,
-            created_at: now,
-            last_used_at: None,
-            version: 0,
-        }
-    }
-
     fn may_use(&self, grant: GrantType) -> bool {
         self.grant_types.contains(&grant)
     }

@@ -65,6 +65,15 @@ use crate::{
     protocol::jose::Algorithm,
 };
 
+/// Reads a duration as people write it: `90s`, `15m`, `12h`, `7d`.
+///
+/// # Errors
+///
+/// What is wrong with the text.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(str::to_owned)
+}
+
 /// Every setting with its default and a comment: the source of the defaults.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 /// What takes the place of the operator's file in development.

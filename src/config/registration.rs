@@ -1,6 +1,6 @@
 //! Room `config`: `[registration]`.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use super::reader::Reader;
 use crate::domain::{
@@ -13,7 +13,7 @@ use crate::domain::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegistrationRate {
     /// So many at once, and
-    pub burst: u32,
+    pub burst: NonZeroU32,
     /// one more each time this has passed.
     pub period: Duration,
 }
@@ -70,7 +70,7 @@ pub(super) fn read(
 }
 
 fn read_rate(section: Reader<'_>) -> Option<RegistrationRate> {
-    let burst = section.integer("burst", 1..=1_000_000);
+    let burst = section.integer("burst", 1..=1_000_000).and_then(NonZeroU32::new);
     let period = section.duration("period", 1, 24 * 3600);
     Some(RegistrationRate { burst: burst?, period: period? })
 }

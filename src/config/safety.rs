@@ -52,8 +52,8 @@ impl Config {
             MasterKey::Missing | MasterKey::Generate(_) => add(
                 "keys.master_key",
                 "is not set, so the signing keys cannot be sealed".to_owned(),
-                "Make one with `(umask 077; openssl rand -base64 32 > master.key)` and set master_key = \"file:master.key\", \
-                 or set master_key = \"env:NAME\".",
+                "Make one with `gateward key generate-master FILE` and set master_key = \"file:FILE\", or set master_key = \
+                 \"env:NAME\".",
             ),
             MasterKey::File(path) => match load::exposure(path) {
                 Ok(None) => {}
@@ -63,7 +63,7 @@ impl Config {
                 Err(error) => add(
                     "keys.master_key",
                     format!("{} cannot be read: {error}", path.display()),
-                    "Make it with `(umask 077; openssl rand -base64 32 > PATH)`, readable by the user that the server runs as.",
+                    "Make it with `gateward key generate-master FILE`, as the user that the server runs as.",
                 ),
             },
             MasterKey::Environment { .. } => {}

@@ -11,6 +11,8 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// How long requests in flight may take to finish after SIGTERM.
     pub shutdown_grace: Duration,
+    /// How long to go on accepting connections after SIGTERM, while `/readyz` says 503.
+    pub drain_delay: Duration,
     /// From the first byte of a request to the answer.
     pub request_timeout: Duration,
     /// For the head of a request to arrive.
@@ -29,12 +31,14 @@ impl Server {
             section.fail("listen", "at least one address is needed");
         }
         let shutdown_grace = section.duration("shutdown_grace", 0, 600);
+        let drain_delay = section.duration("drain_delay", 0, 600);
         let request_timeout = section.duration("request_timeout", 1, 600);
         let header_timeout = section.duration("header_timeout", 1, 600);
         let body_limit = section.integer("body_limit", 1024..=16 * 1024 * 1024);
         Some(Self {
             listen: listen?,
             shutdown_grace: shutdown_grace?,
+            drain_delay: drain_delay?,
             request_timeout: request_timeout?,
             header_timeout: header_timeout?,
             body_limit: body_limit?,

@@ -231,6 +231,14 @@ impl Authority {
         }
     }
 
+    /// Disables a client that has left the configuration file. Somebody else's change at the same moment is left alone.
+    pub async fn retire_client(&self, client: &Client) -> Result<(), StoreError> {
+        let disabled = Client { status: ClientStatus::Disabled, ..client.clone() };
+        match self.clients.replace(&disabled).await? {
+            Replacement::Replaced | Replacement::Conflict | Replacement::Gone => Ok(()),
+        }
+    }
+
     async fn changeable(&self, id: &ClientId) -> Result<Client, ClientError> {
         let client = self.client(id).await?;
         match client.provenance {

@@ -256,8 +256,6 @@ fn a_client_that_states_no_scope_may_ask_humans_for_every_scope_of_its_resources
     let more = "[[clients]]\nclient_id = \"app\"\ngrant_types = [\"refresh_token\", \"authorization_code\"]\n\
                 redirect_uris = [\"http://127.0.0.1/cb\"]\n";
     let config = read(&format!("{MINIMAL}{more}")).unwrap();
-    let client = config.clients[0].to_client(crate::domain::time::Timestamp::EPOCH);
-    assert_eq!(client.scope.to_string(), "mcp:execute offline_access");
-    assert!(client.is_public());
-    assert_eq!(client.application_type.as_str(), "native");
+    assert_eq!(config.clients[0].scope.to_string(), "mcp:execute offline_access");
+    assert_eq!(config.clients[0].authentication, crate::domain::client::AuthenticationMethod::None);
 }
