@@ -1,0 +1,166 @@
+//! Everything in one SQLite file.
+//!
+//! 1. The file is made with mode 0600 in a directory of mode 0700, and its schema is brought up to date in one transaction.
+//! 2. One task owns the only connection that writes ([`writer`]): what it does is committed before anybody hears of it, with
+//!    an fsync, so that it survives `kill -9` and a power cut.
+//! 3. A few read-only connections answer questions, each with a single statement that sees one snapshot.
+
+mod accounts;
+mod clients;
+mod family;
+mod keys;
+mod row;
+mod tokens;
+mod writer;
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use self::writer::Writer;
+use super::{Migrations, OpenError, PendingMigration};
+use crate::port::store::StoreResult;
+
+static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Readers do not wait for each other or for the writer; more of them than this only fight for the processor.
+const READERS: u32 = 4;
+
+/// How long to wait for another process that writes, e.g. the command line beside a running server.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a question waits for a free reader.
+const READER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One open file; implements every family.
+pub(super) struct Sqlite {
+    readers: SqlitePool,
+    writer: Writer,
+}
+
+impl Sqlite {
+    pub(super) async fn open(path: &Path, migrations: Migrations) -> Result<Arc<Self>, OpenError> {
+        match migrations {
+            Migrations::Run => {
+                create_file(path).map_err(|source| OpenError::File { path: path.into(), source })?;
+                migrate(path).await?;
+            }
+            Migrations::Refuse => match pending_migrations(path).await?.len() {
+                0 => {}
+                pending => return Err(OpenError::MigrationsPending(pending)),
+            },
+        }
+        let writer = Writer::open(options(path)).await.map_err(database)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(READER_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_lazy_with(options(path).read_only(true));
+        Ok(Arc::new(Self { readers, writer }))
+    }
+
+    /// Readers first: a checkpoint can only pass what nobody reads any more.
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// Whether both ways in work.
+    async fn ping_both(&self) -> StoreResult<()> {
+        sqlx::query("SELECT 1").execute(&self.readers).await.map_err(row::failure)?;
+        self.writer.ping().await
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        // WAL with NORMAL may lose the last commits in a power cut: tokens that somebody already holds.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
+}
+
+/// SQLite gives the files beside it (`-wal`, `-shm`) the mode of the database itself.
+fn create_file(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let mut directory = DirBuilder::new();
+    directory.recursive(true);
+    let mut file = OpenOptions::new();
+    file.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+        directory.mode(0o700);
+        file.mode(0o600);
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        directory.create(parent)?;
+    }
+    file.open(path).map(drop)
+}
+
+/// All pending migrations in one transaction that begins with the write lock, so that two processes which start at the same
+/// moment do not both run them.
+async fn migrate(path: &Path) -> Result<(), OpenError> {
+    let mut connection = options(path).connect().await.map_err(database)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database)?;
+    MIGRATOR.run_direct(None, &mut *transaction, false).await.map_err(migration)?;
+    transaction.commit().await.map_err(database)?;
+    connection.close().await.map_err(database)
+}
+
+pub(super) async fn pending_migrations(path: &Path) -> Result<Vec<PendingMigration>, OpenError> {
+    let applied = if path.exists() { applied_migrations(path).await? } else { Vec::new() };
+    if let Some(unknown) = applied.iter().find(|version| !MIGRATOR.version_exists(**version)) {
+        return Err(migration(MigrateError::VersionMissing(*unknown)));
+    }
+    let pending = MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version));
+    let named = |migration: &sqlx::migrate::Migration| PendingMigration {
+        version: migration.version,
+        description: migration.description.to_string(),
+    };
+    Ok(pending.map(named).collect())
+}
+
+async fn applied_migrations(path: &Path) -> Result<Vec<i64>, OpenError> {
+    let read_only = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    let mut connection: SqliteConnection = read_only.connect().await.map_err(database)?;
+    let table = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'";
+    let known: i64 = sqlx::query_scalar(table).fetch_one(&mut connection).await.map_err(database)?;
+    let applied = if known == 0 {
+        Vec::new()
+    } else {
+        let versions = sqlx::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version");
+        versions.fetch_all(&mut connection).await.map_err(database)?
+    };
+    connection.close().await.map_err(database)?;
+    Ok(applied)
+}
+
+fn database(error: sqlx::Error) -> OpenError {
+    OpenError::Database(error.into())
+}
+
+fn migration(error: MigrateError) -> OpenError {
+    if matches!(error, MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::Dirty(_)) {
+        OpenError::ForeignSchema(error.into())
+    } else {
+        OpenError::Database(error.into())
+    }
+}
