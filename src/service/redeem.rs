@@ -78,7 +78,7 @@ impl Authority {
             return Err(RedeemError::UserDisabled);
         }
 
-        let access = self.draft_access_for(grant, &grant.scope, verified.audience(), now)?;
+        let access = self.draft_access_for(client, grant, &grant.scope, verified.audience(), now)?;
         let refresh = self.draft_refresh(client, now);
         let refresh_expiry = refresh.as_ref().map(|r| r.record.expires_at);
         let issue = Issue {

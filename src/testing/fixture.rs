@@ -211,7 +211,7 @@ pub fn grant(name: &str) -> Grant {
 pub fn code(name: &str) -> NewCode {
     NewCode {
         digest: Digest::of(&format!("code of {name}")),
-        redirect: MatchedRedirect::restore(RedirectUri::parse("https://app.example/cb").unwrap(), true),
+        redirect: MatchedRedirect::restore(RedirectUri::parse("https://app.example/cb").unwrap()),
         challenge: CodeChallenge::parse(Some(CHALLENGE), Some("S256")).unwrap(),
         expires_at: at(CODE_LIFETIME),
     }

@@ -136,7 +136,7 @@ impl MemoryTokens {
             !goes
         });
         family.refresh.retain(|digest, token| {
-            let goes = token.rotation.is_none() && token.issued.expires_at.is_over(now) && budgets.refresh.take();
+            let goes = token.issued.expires_at.is_over(now) && budgets.refresh.take();
             if goes {
                 self.refresh.remove(digest);
             }

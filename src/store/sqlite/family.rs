@@ -47,7 +47,7 @@ pub(super) fn code(row: &SqliteRow) -> sqlx::Result<CodeRecord> {
     Ok(CodeRecord {
         code: NewCode {
             digest: digest(row, "digest")?,
-            redirect: MatchedRedirect::restore(text(row, "redirect_uri")?, row.try_get("redirect_stated")?),
+            redirect: MatchedRedirect::restore(text(row, "redirect_uri")?),
             challenge: CodeChallenge::from_bytes(bytes(row, "challenge")?),
             expires_at: time(row, "expires_at")?,
         },

@@ -93,8 +93,8 @@ impl TokenStore for Sqlite {
         let open = "INSERT INTO grants (id, client_id, user_id, scope, resources, auth_time, created_at, expires_at,
                 revoked_at, revocation_reason)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let stand = "INSERT INTO codes (digest, grant_id, redirect_uri, redirect_stated, challenge, expires_at)
-            VALUES (?, ?, ?, ?, ?, ?)";
+        let stand = "INSERT INTO codes (digest, grant_id, redirect_uri, challenge, expires_at)
+            VALUES (?, ?, ?, ?, ?)";
         self.writer
             .run(move |connection| {
                 Box::pin(async move {
@@ -115,7 +115,6 @@ impl TokenStore for Sqlite {
                         .bind(code.digest.as_bytes().as_slice())
                         .bind(grant.id.as_str())
                         .bind(code.redirect.uri().as_str())
-                        .bind(code.redirect.was_stated())
                         .bind(code.challenge.as_bytes().as_slice())
                         .bind(code.expires_at.unix())
                         .execute(connection)
@@ -128,7 +127,7 @@ impl TokenStore for Sqlite {
 
     async fn find_code(&self, digest: &Digest<AuthorizationCode>) -> StoreResult<Option<CodeRecord>> {
         let find = concat!(
-            "SELECT c.digest, c.redirect_uri, c.redirect_stated, c.challenge, c.expires_at, c.spent_at, ",
+            "SELECT c.digest, c.redirect_uri, c.challenge, c.expires_at, c.spent_at, ",
             grant_columns!(),
             " FROM codes c JOIN grants g ON g.id = c.grant_id WHERE c.digest = ?"
         );
@@ -378,7 +377,7 @@ const PURGES: &[&[&str]] = &[
         (SELECT token_id FROM revoked_access_tokens WHERE expires_at <= ?1 LIMIT ?2)"],
     &["DELETE FROM access_tokens WHERE digest IN (SELECT digest FROM access_tokens WHERE expires_at <= ?1 LIMIT ?2)"],
     &["DELETE FROM refresh_tokens WHERE digest IN
-        (SELECT digest FROM refresh_tokens WHERE rotated_at IS NULL AND expires_at <= ?1 LIMIT ?2)"],
+        (SELECT digest FROM refresh_tokens WHERE expires_at <= ?1 LIMIT ?2)"],
     &[
         "DELETE FROM grants WHERE id IN
             (SELECT grant_id FROM codes WHERE spent_at IS NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)

@@ -82,7 +82,7 @@ macro_rules! store_behaviours {
             purges: a_revoked_access_token_stays_revoked_until_it_expires,
             purges: a_purge_forgets_an_unspent_code_with_its_unused_grant,
             purges: a_purge_keeps_a_spent_code_as_long_as_its_grant,
-            purges: a_purge_forgets_a_current_token_that_expired_and_keeps_a_rotated_one,
+            purges: a_purge_forgets_a_refresh_token_when_it_has_expired,
             purges: a_purge_forgets_expired_access_tokens,
             purges: a_purge_keeps_a_revoked_grant_revoked,
             purges: a_purge_forgets_an_expired_grant_with_all_that_hangs_off_it,

@@ -42,7 +42,7 @@ async fn redeem(stores: &Stores, name: &str, issue: &Issue, now: i64) -> Redempt
 /// As it was opened, whether the request named its redirect URI or not.
 pub async fn a_code_is_found_with_its_grant(stores: &Stores) {
     let uri = RedirectUri::parse("http://127.0.0.1:1234/cb").unwrap();
-    let second = NewCode { redirect: MatchedRedirect::restore(uri, false), ..code("two") };
+    let second = NewCode { redirect: MatchedRedirect::restore(uri), ..code("two") };
     let wide = Grant { resources: vec![resource("https://b.example/"), resource("https://A.example")], ..grant("two") };
     for (grant, code) in [(grant("one"), code("one")), (wide, second)] {
         stores.tokens.open_grant(&grant, &code).await.unwrap();
