@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{debug, error, info};
 
-use crate::{adapter::keyring::Keyring, http::respond::log_failure, port::clock::Clock, service::Authority};
+use crate::{
+    adapter::keyring::Keyring,
+    http::{App, respond::log_failure},
+    port::clock::Clock,
+};
 
 /// How often the key store is read: what another instance or `gateward key rotate` did takes effect within this time.
 const KEYS: Duration = Duration::from_secs(30);
@@ -13,7 +17,7 @@ const KEYS: Duration = Duration::from_secs(30);
 const PURGE: Duration = Duration::from_secs(60);
 
 /// Starts the work; it ends when the handles are aborted.
-pub(super) fn start(authority: &Authority, keyring: &Arc<Keyring>, clock: &Arc<dyn Clock>) -> Vec<JoinHandle<()>> {
+pub(super) fn start(app: &App, keyring: &Arc<Keyring>, clock: &Arc<dyn Clock>) -> Vec<JoinHandle<()>> {
     let (keyring, keys_clock) = (keyring.clone(), clock.clone());
     let keys = every(KEYS, move || {
         let (keyring, now) = (keyring.clone(), keys_clock.now());
@@ -25,11 +29,12 @@ pub(super) fn start(authority: &Authority, keyring: &Arc<Keyring>, clock: &Arc<d
             }
         }
     });
-    let (authority, purge_clock) = (authority.clone(), clock.clone());
+    let (app, purge_clock) = (app.clone(), clock.clone());
     let purge = every(PURGE, move || {
-        let (authority, now) = (authority.clone(), purge_clock.now());
+        let (app, now) = (app.clone(), purge_clock.now());
         async move {
-            match authority.purge(now).await {
+            app.forget_idle_senders();
+            match app.authority().purge(now).await {
                 Ok(purged) if purged.is_empty() => debug!("nothing to forget"),
                 Ok(purged) => info!(?purged, "forgot what has expired"),
                 Err(failure) => error!(error = %failure, "cannot forget what has expired"),

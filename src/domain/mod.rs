@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod account;
+pub mod address;
 pub mod assertion;
 pub mod authorization;
 pub mod client;

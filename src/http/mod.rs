@@ -11,6 +11,7 @@ mod health;
 mod introspect;
 pub mod page;
 mod register;
+mod registration_limit;
 pub mod respond;
 mod revoke;
 mod router;
@@ -28,6 +29,7 @@ use std::{
     time::Duration,
 };
 
+use self::registration_limit::RegistrationLimit;
 pub use self::{
     extract::{BearerRejection, FormRejection, JsonRejection},
     router::{ROUTES, Route, path, router},
@@ -69,13 +71,15 @@ struct Inner {
     authority: Authority,
     clock: Arc<dyn Clock>,
     options: HttpOptions,
+    registration_limit: RegistrationLimit,
     draining: AtomicBool,
 }
 
 impl App {
     /// Brings an authority to the web.
     pub fn new(authority: Authority, clock: Arc<dyn Clock>, options: HttpOptions) -> Self {
-        Self(Arc::new(Inner { authority, clock, options, draining: AtomicBool::new(false) }))
+        let registration_limit = RegistrationLimit::new(&options);
+        Self(Arc::new(Inner { authority, clock, options, registration_limit, draining: AtomicBool::new(false) }))
     }
 
     /// The use cases.
@@ -86,6 +90,11 @@ impl App {
     /// Lets `/readyz` say that this instance is going away.
     pub fn start_draining(&self) {
         self.0.draining.store(true, Ordering::Release);
+    }
+
+    /// Forgets what limits no longer need to know; for the housekeeping of the process.
+    pub fn forget_idle_senders(&self) {
+        self.0.registration_limit.forget_idle();
     }
 
     fn is_draining(&self) -> bool {

@@ -11,7 +11,6 @@ use axum::{
     middleware::{self, Next},
     routing::{MethodRouter, get, post},
 };
-use tower_governor::{GovernorError, GovernorLayer, governor::GovernorConfigBuilder};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowHeaders, Any, CorsLayer},
@@ -90,7 +89,7 @@ pub fn router(app: &App) -> Router {
         .route(&at(path::TOKEN), post(token::post))
         .route(&at(path::REVOKE), post(revoke::post))
         .route(&at("/oauth/register/{client_id}"), get(register::get).put(register::put).delete(register::delete))
-        .merge(registration(app))
+        .merge(Router::new().route(&at(path::REGISTER), post(register::post)).layer(app.0.registration_limit.layer()))
         .merge(metadata(app))
         .layer(cors());
     let closed_to_scripts = Router::new()
@@ -127,35 +126,6 @@ fn metadata(app: &App) -> Router<App> {
         let router = router.route(&format!("{well_known}{base}"), route());
         if base.is_empty() { router } else { router.route(&format!("{base}{well_known}"), route()) }
     })
-}
-
-/// Registration is the one place where a stranger makes the server remember something, so it counts by address.
-fn registration(app: &App) -> Router<App> {
-    let options = app.0.options;
-    let mut builder = GovernorConfigBuilder::default();
-    builder
-        .period(options.registration_period)
-        .burst_size(options.registration_burst.get())
-        .methods(vec![Method::POST]);
-    let router = Router::new().route(&app.path(path::REGISTER), post(register::post));
-    match builder.finish() {
-        Some(config) => router.layer(GovernorLayer::new(config).error_handler(too_many_registrations)),
-        None => router,
-    }
-}
-
-fn too_many_registrations(error: GovernorError) -> Response<Body> {
-    let wait = match error {
-        GovernorError::TooManyRequests { wait_time, .. } => wait_time.max(1),
-        GovernorError::UnableToExtractKey | GovernorError::Other { .. } => 60,
-    };
-    let mut response = plain_error(
-        StatusCode::TOO_MANY_REQUESTS,
-        "temporarily_unavailable",
-        "There are too many registrations from this address. Try again later.",
-    );
-    response.headers_mut().insert(RETRY_AFTER, wait.into());
-    response
 }
 
 /// Browser-based clients may read these answers from anywhere; cookies play no part in them.

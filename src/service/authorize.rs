@@ -43,7 +43,7 @@ pub enum Unaddressed {
     #[error(transparent)]
     Redirect(#[from] RedirectMismatch),
     /// The form that was sent continues nothing.
-    #[error("the form continues nothing: {0:?}")]
+    #[error("the form continues nothing: {0}")]
     Interaction(BrokenInteraction),
     /// Nobody is logged in, where somebody was a moment ago.
     #[error("the session is over")]

@@ -61,7 +61,7 @@ impl Authority {
                 }
             }
         }
-        self.note_use(client, now).await?;
+        self.note_use(client, now).await;
         Ok(access.respond(None, now))
     }
 

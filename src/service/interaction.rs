@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::Authority;
 use crate::{
@@ -38,15 +39,19 @@ pub struct Interaction {
 }
 
 /// Why a form does not continue anything.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BrokenInteraction {
     /// Not sealed here, or tampered with.
+    #[error("unreadable")]
     Unreadable,
     /// It is from another browser, or from before a login or sign-out in this one. It can be started again.
+    #[error("from another browser or session")]
     OtherBrowser(Box<AuthorizationRequest>),
     /// The human took too long. It can be started again.
+    #[error("expired")]
     Expired(Box<AuthorizationRequest>),
     /// It has been answered before. It can be started again.
+    #[error("answered before")]
     Answered(Box<AuthorizationRequest>),
 }
 

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         account::{Session, User, Username},
+        address::AddressBlock,
         assertion::ReplayId,
         time::Timestamp,
     },
@@ -130,12 +131,8 @@ impl Authority {
 }
 
 /// Account and address together: whole companies share one address, and nobody may lock somebody else's account from
-/// elsewhere. IPv6 counts by /64, the smallest block that one household gets.
+/// elsewhere.
 fn attempt_key(username: &str, address: IpAddr) -> ReplayId {
-    let block: [u8; 8] = match address.to_canonical() {
-        IpAddr::V4(ip) => u64::from(ip.to_bits()).to_be_bytes(),
-        IpAddr::V6(ip) => ((ip.to_bits() >> 64) as u64).to_be_bytes(),
-    };
     let name = Username::parse(username).map_or_else(|_| String::new(), |name| name.as_str().to_owned());
-    ReplayId::of(&[b"login", name.as_bytes(), &block])
+    ReplayId::of(&[b"login", name.as_bytes(), AddressBlock::of(address).as_bytes()])
 }

@@ -96,11 +96,13 @@ impl Authority {
         })
     }
 
-    /// Notes that a client was used, at most once an hour.
-    async fn note_use(&self, client: &Client, now: Timestamp) -> Result<(), StoreError> {
-        if client.last_used_at.is_none_or(|last| now.since(last) >= TOUCH_INTERVAL) {
-            self.clients.touch(&client.id, now).await?;
+    /// Notes that a client was used, at most once an hour. What was issued counts whether or not this can be noted, so a
+    /// failure is no reason to keep it from the client.
+    async fn note_use(&self, client: &Client, now: Timestamp) {
+        if client.last_used_at.is_none_or(|last| now.since(last) >= TOUCH_INTERVAL)
+            && let Err(error) = self.clients.touch(&client.id, now).await
+        {
+            tracing::warn!(client_id = %client.id, %error, "cannot note that a client was used");
         }
-        Ok(())
     }
 }

@@ -95,7 +95,7 @@ impl Authority {
             }
             Redemption::GrantRevoked => return Err(RedeemError::GrantRevoked),
         }
-        self.note_use(client, now).await?;
+        self.note_use(client, now).await;
         Ok(access.respond(refresh.map(|r| r.credential.expose().to_owned()), now))
     }
 

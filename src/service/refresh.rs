@@ -70,7 +70,7 @@ impl Authority {
         for _ in 0..2 {
             match self.attempt(client, &token, request, now).await? {
                 Attempt::Answered(response) => {
-                    self.note_use(client.client(), now).await?;
+                    self.note_use(client.client(), now).await;
                     return Ok(response);
                 }
                 Attempt::LostRace => {}

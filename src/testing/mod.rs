@@ -1,1 +1,3 @@
 //! For tests and benchmarks: a manual clock, seeded entropy, a scripted browser, the store contract suite.
+
+pub mod browser;
