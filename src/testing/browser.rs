@@ -164,7 +164,8 @@ pub struct ScriptedBrowser {
 impl ScriptedBrowser {
     /// A browser that was never used.
     pub fn new() -> Result<Self, reqwest::Error> {
-        let http = Client::builder().redirect(Policy::none()).no_proxy().build()?;
+        // A connection for each request: one that is kept open does not survive a restart of the server.
+        let http = Client::builder().redirect(Policy::none()).no_proxy().pool_max_idle_per_host(0).build()?;
         Ok(Self { http, cookies: BTreeMap::new() })
     }
 

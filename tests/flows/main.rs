@@ -5,4 +5,8 @@
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod support;
 
+mod drain;
 mod human;
+mod restart;
+mod secrets_in_logs;
+mod worker;

@@ -87,7 +87,8 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn to(server: &Server) -> Self {
-        let http = Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
+        // A connection for each request: one that is kept open does not survive a restart of the server.
+        let http = Client::builder().redirect(Policy::none()).no_proxy().pool_max_idle_per_host(0).build().unwrap();
         Self { http, issuer: server.issuer().to_owned(), resource: server.resource() }
     }
 
