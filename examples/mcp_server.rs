@@ -94,7 +94,7 @@ impl Tools {
     }
 }
 
-#[tool_handler]
+#[tool_handler(name = "gateward example", version = "1.0.0")]
 impl ServerHandler for Tools {}
 
 // ---- The protection ------------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ impl Guard {
                 (StatusCode::FORBIDDEN, format!(r#"{challenge}, error="insufficient_scope""#))
             }
             Refusal::CannotAsk(error) => {
-                println!("the authorization server does not answer: {error}");
+                println!("cannot ask the authorization server: {error}");
                 return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")]).into_response();
             }
         };
@@ -199,7 +199,7 @@ async fn protect(State(guard): State<Arc<Guard>>, mut request: Request, next: Ne
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Arguments { url, listen, authorization_server, credentials } = Arguments::parse();
     let credentials = fs::read_to_string(&credentials)
-        .map_err(|error| format!("{}: {error}; `gateward client create` makes it", credentials.display()))?;
+        .map_err(|error| format!("{}: {error}; see the top of examples/mcp_server.rs", credentials.display()))?;
     let http = reqwest::Client::new();
 
     // RFC 8414: where to ask about tokens.

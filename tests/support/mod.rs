@@ -137,7 +137,7 @@ impl Server {
         format!("{}{path}", self.issuer)
     }
 
-    /// The only resource.
+    /// The resource at the issuer; clients that name none get tokens for it.
     pub(crate) fn resource(&self) -> String {
         self.url("/mcp")
     }
