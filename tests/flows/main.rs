@@ -1,0 +1,12 @@
+//! Stories over HTTP, against the built binary.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop")]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
+mod support;
+
+mod drain;
+mod human;
+mod restart;
+mod secrets_in_logs;
+mod worker;

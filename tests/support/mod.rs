@@ -1,0 +1,338 @@
+//! The built binary, running: started on a port of its own, watched, killed and started again.
+//!
+//! Shared by several test binaries; each uses a part of it:
+//!
+//! ```ignore
+//! #[path = "../support/mod.rs"]
+//! #[expect(dead_code, reason = "shared with other test binaries")]
+//! mod support;
+//! ```
+
+pub(crate) mod oauth;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long a debug build on a busy machine may take for anything that should happen at once.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+const BINARY: &str = env!("CARGO_BIN_EXE_gateward");
+
+/// How a server is started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    variables: Vec<(String, String)>,
+    localhost: bool,
+}
+
+impl Options {
+    /// Development mode with SQLite, and a log that tells everything of ours.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets an environment variable of the server, e.g. `GATEWARD_SERVER__DRAIN_DELAY`.
+    #[must_use]
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// An issuer on `localhost` instead of a loopback address of this process: for clients that know only that name.
+    #[must_use]
+    pub(crate) fn on_localhost(mut self) -> Self {
+        self.localhost = true;
+        self
+    }
+}
+
+/// A running server and the directory that it keeps its data in. Dropping it kills the process.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    directory: TempDir,
+    address: SocketAddr,
+    issuer: String,
+    options: Options,
+    stdout: Arc<Captured>,
+    stderr: Arc<Captured>,
+    password: String,
+}
+
+impl Server {
+    /// Starts one in a new directory and waits until it listens.
+    pub(crate) fn start(options: Options) -> Self {
+        let directory = tempfile::Builder::new().prefix("gateward-test-").tempdir().unwrap();
+        let address = if options.localhost { free_port() } else { own_address() };
+        let host = if options.localhost { "localhost".to_owned() } else { address.ip().to_string() };
+        let issuer = format!("http://{host}:{}", address.port());
+        let (stdout, stderr) = (Arc::default(), Arc::default());
+        let child = spawn(&options, directory.path(), address, &issuer, &stdout, &stderr);
+        let mut server = Self { child, directory, address, issuer, options, stdout, stderr, password: String::new() };
+        server.wait_until_it_listens();
+        let line = server.stdout.lines().into_iter().find_map(|line| Some(line.strip_prefix("password: ")?.to_owned()));
+        server.password = line.expect("the first start prints the password of admin");
+        server
+    }
+
+    /// Starts it again on the same directory and port, after it has ended.
+    pub(crate) fn restart(&mut self) {
+        assert!(self.child.try_wait().unwrap().is_some(), "it still runs");
+        (self.stdout, self.stderr) = (Arc::default(), Arc::default());
+        self.child =
+            spawn(&self.options, self.directory.path(), self.address, &self.issuer, &self.stdout, &self.stderr);
+        self.wait_until_it_listens();
+    }
+
+    fn wait_until_it_listens(&mut self) {
+        let listens = |line: &str| line.starts_with("listening on ");
+        if !self.stdout.wait_for(listens) {
+            let _ = self.child.kill();
+            panic!("the server does not listen; it said:\n{}\n{}", self.stdout.text(), self.stderr.text());
+        }
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        assert!(self.stdout.wait_for_end(), "it goes on; it said:\n{}", self.stderr.text());
+        self.child.wait().unwrap()
+    }
+
+    /// The issuer, without a slash at the end.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// A URL below the issuer.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer)
+    }
+
+    /// The resource at the issuer; clients that name none get tokens for it.
+    pub(crate) fn resource(&self) -> String {
+        self.url("/mcp")
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The password of the user `admin`, as printed at the first start.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Where it keeps its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        data(self.directory.path())
+    }
+
+    /// Its working directory.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What it has printed since the last start.
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// What it has logged since the last start.
+    pub(crate) fn log(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Runs a command beside the server, on the same store.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with_input(arguments, "")
+    }
+
+    /// The same, with something on its standard input.
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = command(&self.options, self.directory.path(), self.address, &self.issuer);
+        output_of(command.args(arguments), input)
+    }
+
+    /// Runs a command that must succeed and print JSON.
+    pub(crate) fn run_json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {}: {said}", output.status);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
+    }
+}
+
+impl Drop for Server {
+    #[expect(clippy::print_stderr, reason = "the log explains why a test failed")]
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.stderr.lines();
+            eprintln!("the end of the log:\n{}", log[log.len().saturating_sub(40)..].join("\n"));
+        }
+    }
+}
+
+/// The binary, with a clean environment, in a directory.
+pub(crate) fn gateward(directory: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.env_clear().current_dir(directory);
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn output_of(command: &mut Command, input: &str) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    // A command that does not read its input may have ended already.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn command(options: &Options, directory: &Path, address: SocketAddr, issuer: &str) -> Command {
+    let mut command = gateward(directory);
+    command
+        .env("GATEWARD_ISSUER", issuer)
+        .env("GATEWARD_SERVER__LISTEN", address.to_string())
+        .env("GATEWARD_DATA_DIRECTORY", data(directory))
+        .env("GATEWARD_RESOURCES__0__URI", format!("{issuer}/mcp"))
+        .env("GATEWARD_LOG__FILTER", "info,gateward=debug")
+        .envs(options.variables.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn spawn(
+    options: &Options,
+    directory: &Path,
+    address: SocketAddr,
+    issuer: &str,
+    stdout: &Arc<Captured>,
+    stderr: &Arc<Captured>,
+) -> Child {
+    let mut command = command(options, directory, address, issuer);
+    let mut child = command
+        .arg("serve")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    capture(child.stdout.take().expect("a pipe"), stdout);
+    capture(child.stderr.take().expect("a pipe"), stderr);
+    child
+}
+
+fn data(directory: &Path) -> PathBuf {
+    directory.join("data")
+}
+
+/// An address that nobody else uses: every test process has a loopback address of its own (Linux answers on all of
+/// 127.0.0.0/8), so ports cannot collide with those of other tests, nor with the ends of their connections.
+pub(crate) fn own_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(4000);
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, 64 + a % 128, b, c);
+    SocketAddr::from((ip, NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// A free port of 127.0.0.1, for programs that know only that address. Somebody else could take it meanwhile.
+pub(crate) fn free_port() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+/// What a process writes, line by line, as it comes.
+#[derive(Debug, Default)]
+pub(crate) struct Captured {
+    lines: Mutex<(Vec<String>, bool)>,
+    changed: Condvar,
+}
+
+pub(crate) fn capture(stream: impl Read + Send + 'static, into: &Arc<Captured>) {
+    let captured = into.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            captured.lines.lock().unwrap().0.push(String::from_utf8_lossy(&line).into_owned());
+            captured.changed.notify_all();
+        }
+        captured.lines.lock().unwrap().1 = true;
+        captured.changed.notify_all();
+    });
+}
+
+impl Captured {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().0.clone()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.lines().join("\n")
+    }
+
+    /// Waits for a line. `false` if there is none until the end, or until the deadline.
+    pub(crate) fn wait_for(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        let found = |lines: &[String]| lines.iter().any(|line| wanted(line));
+        let wait = |(lines, ended): &mut (Vec<String>, bool)| !found(lines) && !*ended;
+        let (state, _) = self.changed.wait_timeout_while(self.lines.lock().unwrap(), DEADLINE, wait).unwrap();
+        found(&state.0)
+    }
+
+    /// Waits until the process has closed it. `false` if it has not until the deadline.
+    pub(crate) fn wait_for_end(&self) -> bool {
+        let wait = |(_, ended): &mut (Vec<String>, bool)| !*ended;
+        let (state, _) = self.changed.wait_timeout_while(self.lines.lock().unwrap(), DEADLINE, wait).unwrap();
+        state.1
+    }
+}
+
+/// Asks again and again until the answer is yes: the only place where a test waits for something that cannot tell it.
+pub(crate) async fn until<F: Future<Output = bool>>(reason: &str, mut condition: impl FnMut() -> F) {
+    let asking = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            ticks.tick().await;
+            if condition().await {
+                return;
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(DEADLINE, asking).await;
+    assert!(in_time.is_ok(), "waited in vain: {reason}");
+}
+
+/// The permission bits of a file.
+pub(crate) fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
