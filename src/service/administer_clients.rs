@@ -110,12 +110,12 @@ impl ClientSpec {
             Err(InvalidSpec::NoRedirectUri)
         } else if has(GrantType::ClientCredentials) && public {
             Err(InvalidSpec::PublicMachine)
-        } else if has(GrantType::ClientCredentials) && self.scope.is_empty() {
-            Err(InvalidSpec::NoScope)
         } else if self.authentication == AuthenticationMethod::PrivateKeyJwt
             && self.jwks.as_ref().is_none_or(|set| set.keys.is_empty())
         {
             Err(InvalidSpec::NoKeys)
+        } else if has(GrantType::ClientCredentials) && self.scope.is_empty() {
+            Err(InvalidSpec::NoScope)
         } else if self.may_introspect && (public || self.resources.is_empty()) {
             Err(InvalidSpec::Introspection)
         } else {
