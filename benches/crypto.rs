@@ -4,61 +4,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may stop")]
 
-use std::{
-    hint::black_box,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{hint::black_box, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use criterion::{Criterion, criterion_group, criterion_main};
 use gateward::{
     adapter::{
         entropy::OsEntropy, keyring::Keyring, master_key::MasterKey, sealer::MasterSealer, signing_key::SigningKey,
     },
-    domain::{
-        identifier::KeyId,
-        key::{KeyRecord, KeySchedule, newest},
-        policy::KeyPolicy,
-        time::Timestamp,
-    },
-    port::{
-        crypto::TokenSigner,
-        store::{Addition, KeyStore, StoreResult},
-    },
+    domain::{key::KeySchedule, policy::KeyPolicy, time::Timestamp},
+    port::crypto::TokenSigner,
     protocol::{access_token::AccessTokenClaims, jose::Algorithm, secret::Secret},
+    store::Stores,
 };
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-#[derive(Default)]
-struct Keys(Mutex<Vec<KeyRecord>>);
-
-#[async_trait]
-impl KeyStore for Keys {
-    async fn list(&self) -> StoreResult<Vec<KeyRecord>> {
-        Ok(self.0.lock().unwrap().clone())
-    }
-
-    async fn add(&self, key: &KeyRecord, expected: Option<&KeyId>) -> StoreResult<Addition> {
-        let mut all = self.0.lock().unwrap();
-        if newest(key.algorithm, &all).map(|key| &key.id) != expected {
-            return Ok(Addition::Superseded);
-        }
-        all.push(key.clone());
-        Ok(Addition::Added)
-    }
-
-    async fn remove(&self, _: &KeyId) -> StoreResult<bool> {
-        Ok(false)
-    }
-
-    async fn ping(&self) -> StoreResult<()> {
-        Ok(())
-    }
-}
 
 fn claims() -> AccessTokenClaims {
     AccessTokenClaims {
@@ -83,7 +44,7 @@ async fn keyring() -> Keyring {
     let schedule = KeySchedule { rotation_period: 90 * day, publish_ahead: day, verify_after: day };
     let policy = KeyPolicy { schedule, algorithms: Algorithm::ASYMMETRIC.to_vec() };
     let secret = Secret::new(SECRET);
-    let keyring = Keyring::load(Arc::new(Keys::default()), Arc::new(sealer), policy, Some(&secret)).await.unwrap();
+    let keyring = Keyring::load(Stores::in_memory().keys, Arc::new(sealer), policy, Some(&secret)).await.unwrap();
     keyring.maintain(NOW).await.unwrap();
     keyring
 }

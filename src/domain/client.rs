@@ -157,6 +157,32 @@ pub struct Client {
 }
 
 impl Client {
+    /// A public client that may do nothing yet.
+    pub fn new(id: ClientId, provenance: Provenance, now: Timestamp) -> Self {
+        Self {
+            id,
+            name: None,
+            uri: None,
+            provenance,
+            status: ClientStatus::Active,
+            authentication: AuthenticationMethod::None,
+            secrets: vec![],
+            jwks: None,
+            redirect_uris: vec![],
+            grant_types: vec![],
+            application_type: ApplicationType::Web,
+            scope: Scope::NONE,
+            resources: vec![],
+            may_introspect: false,
+            software_id: None,
+            software_version: None,
+            registration_token: None,
+            created_at: now,
+            last_used_at: None,
+            version: 0,
+        }
+    }
+
     /// Whether it cannot keep a secret (RFC 6749 2.1).
     pub fn is_public(&self) -> bool {
         self.authentication == AuthenticationMethod::None
@@ -232,32 +258,13 @@ pub enum ClientEntry {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    /// A confidential client with nothing special about it.
-    pub(crate) fn client() -> Client {
+    fn client() -> Client {
         Client {
-            id: ClientId::parse("client").unwrap(),
-            name: Some("Client".into()),
-            uri: None,
-            provenance: Provenance::Operator,
-            status: ClientStatus::Active,
-            authentication: AuthenticationMethod::ClientSecretBasic,
             secrets: vec![SecretRecord { digest: Digest::of("first"), expires_at: None }],
-            jwks: None,
-            redirect_uris: vec![],
-            grant_types: vec![GrantType::ClientCredentials],
-            application_type: ApplicationType::Web,
-            scope: Scope::NONE,
-            resources: vec![],
-            may_introspect: false,
-            software_id: None,
-            software_version: None,
-            registration_token: None,
-            created_at: Timestamp::EPOCH,
-            last_used_at: None,
-            version: 0,
+            ..Client::new(ClientId::parse("client").unwrap(), Provenance::Operator, Timestamp::EPOCH)
         }
     }
 

@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 
 use super::{
     App,
-    authorize::html,
+    html::html,
     page::about::{AboutPage, ProtectedService},
     router::path,
 };

@@ -1,33 +1,29 @@
 //! `GET|POST /oauth/authorize` (OAuth 2.1 4.1.1) and `GET|POST /oauth/consent`: what the human sees on the way, and the one
 //! place that sends a browser to a client.
 
-use askama::Template;
 use axum::{
     extract::{Request, State},
-    http::{
-        HeaderMap, HeaderValue, StatusCode, Uri,
-        header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, SET_COOKIE, X_FRAME_OPTIONS},
-    },
-    response::{IntoResponse, Response},
+    http::{StatusCode, Uri},
+    response::Response,
 };
 use url::{Url, form_urlencoded};
 
 use super::{
     App,
-    extract::{Browser, FormRejection, Now, TokenForm, cookie_name},
+    extract::{Browser, FormRejection, Now, TokenForm},
+    html::{html, see_other, set_cookie},
+    interaction::{FormAnswer, authorize_again, open, unaddressed, unreadable_form},
     page::{
-        STYLE_SOURCE,
         consent::{ConsentPage, Destination, ScopeLine, Vouching},
-        error::ErrorPage,
         login::{LoginPage, LoginProblem},
     },
-    respond::{ErrorText, Refusal, error_page_of, no_store, status_of, with_type},
+    respond::Refusal,
     router::path,
 };
 use crate::{
     domain::{
         client::Provenance,
-        redirect::{RedirectKind, RedirectUri},
+        redirect::RedirectKind,
         resource::Resource,
         scope::{Scope, ScopeToken},
     },
@@ -40,7 +36,7 @@ use crate::{
         authorize::{
             AccessDuration, Addressee, AuthorizeError, CodeIssued, ConsentView, Decision, LogInView, Next, Unaddressed,
         },
-        interaction::{BrokenInteraction, BrowserToken, Interaction},
+        interaction::BrokenInteraction,
     },
 };
 
@@ -78,12 +74,6 @@ pub(super) async fn authorize_posted(State(app): State<App>, request: Request) -
     }
 }
 
-/// The page for a form or query that cannot be read.
-pub(super) fn unreadable_form(app: &App, rejection: FormRejection) -> Response {
-    tracing::info!(?rejection, "unreadable form");
-    error_page(app, &ErrorText { status: status_of(rejection), ..UNREADABLE }, None)
-}
-
 /// The next step after a login.
 pub(super) async fn consent_page(
     State(app): State<App>,
@@ -95,48 +85,23 @@ pub(super) async fn consent_page(
         Ok(form) => form,
         Err(error) => return unreadable_form(&app, FormRejection::Malformed(error)),
     };
-    match (open(&app, &form, browser.as_ref(), now), browser) {
-        (Ok(interaction), Some(browser)) => show(&app, app.authority().proceed(interaction, &browser, now).await),
-        (Ok(_), None) => unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable)),
-        (Err(broken), _) => unaddressed(&app, &Unaddressed::Interaction(broken)),
+    match open(&app, &form, browser, now) {
+        Ok((interaction, browser)) => show(&app, app.authority().proceed(interaction, &browser, now).await),
+        Err(broken) => unaddressed(&app, &Unaddressed::Interaction(broken)),
     }
 }
 
 /// The human decided.
-pub(super) async fn decide(
-    State(app): State<App>,
-    Now(now): Now,
-    Browser(browser): Browser,
-    request: Request,
-) -> Response {
-    let unreadable = || unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable));
-    let form = match TokenForm::read(request, &app).await {
-        Ok(read) => read.form,
-        Err(rejection) => return unreadable_form(&app, rejection),
-    };
-    let decision = match form.get("decision") {
+pub(super) async fn decide(State(app): State<App>, Now(now): Now, answer: FormAnswer) -> Response {
+    let decision = match answer.form.get("decision") {
         Some("approve") => Decision::Approve,
         Some("deny") => Decision::Deny,
-        Some(_) | None => return unreadable(),
+        Some(_) | None => return unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable)),
     };
-    match (open(&app, &form, browser.as_ref(), now), browser) {
-        (Ok(interaction), Some(browser)) => match app.authority().decide(interaction, decision, &browser, now).await {
-            Ok(issued) => return_code(&app, &issued),
-            Err(error) => refuse(&app, error),
-        },
-        (Ok(_), None) => unreadable(),
-        (Err(broken), _) => unaddressed(&app, &Unaddressed::Interaction(broken)),
+    match app.authority().decide(answer.interaction, decision, &answer.browser, now).await {
+        Ok(issued) => return_code(&app, &issued),
+        Err(error) => refuse(&app, error),
     }
-}
-
-/// Reads the sealed request that a form carries.
-pub(super) fn open(
-    app: &App,
-    form: &Form,
-    browser: Option<&BrowserToken>,
-    now: crate::domain::time::Timestamp,
-) -> Result<Interaction, BrokenInteraction> {
-    app.authority().open_interaction(form.get("request").unwrap_or_default(), browser, now)
 }
 
 fn show(app: &App, next: Result<Next, AuthorizeError>) -> Response {
@@ -274,113 +239,4 @@ fn send_to_client(app: &App, to: &Addressee, parameters: &[(&str, &str)]) -> Res
         Some(_) => "&",
     };
     see_other(&format!("{uri}{separator}{}", query.finish()))
-}
-
-/// RFC 9700 4.12: 303, so that a browser never repeats a form post at the other end.
-pub(super) fn see_other(location: &str) -> Response {
-    match HeaderValue::try_from(location) {
-        Ok(location) => {
-            let mut response = no_store(StatusCode::SEE_OTHER.into_response());
-            response.headers_mut().insert(LOCATION, location);
-            response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-            response
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-/// The error page for a request whose answer has no certain place to go.
-pub(super) fn unaddressed(app: &App, error: &Unaddressed) -> Response {
-    tracing::info!(%error, "authorization stopped");
-    let again = match error {
-        Unaddressed::SessionOver(request)
-        | Unaddressed::Interaction(
-            BrokenInteraction::OtherBrowser(request)
-            | BrokenInteraction::Expired(request)
-            | BrokenInteraction::Changed(request)
-            | BrokenInteraction::Answered(request),
-        ) => Some(authorize_again(app, request)),
-        Unaddressed::Interaction(BrokenInteraction::Unreadable)
-        | Unaddressed::ClientMissing
-        | Unaddressed::NoClient(_)
-        | Unaddressed::Redirect(_)
-        | Unaddressed::Store(_) => None,
-    };
-    error_page(app, &error_page_of(error), again.as_deref())
-}
-
-/// The path that starts a request again.
-pub(super) fn authorize_again(app: &App, request: &AuthorizationRequest) -> String {
-    format!("{}?{}", app.path(path::AUTHORIZE), request.to_query())
-}
-
-const UNREADABLE: ErrorText = ErrorText {
-    status: StatusCode::BAD_REQUEST,
-    title: "This link cannot be read",
-    explanation: "It has a parameter twice, is too long, or is not well-formed. Nothing was done.",
-    advice: "Go back to the app and start again. If that does not help, its developer has to look at it.",
-    code: Some("invalid_request"),
-};
-
-pub(super) fn error_page(app: &App, text: &ErrorText, continue_url: Option<&str>) -> Response {
-    let reference = app.authority().reference();
-    tracing::info!(%reference, title = text.title, "error page");
-    let page = ErrorPage {
-        title: text.title,
-        explanation: text.explanation,
-        advice: text.advice,
-        reference: &reference,
-        code: text.code,
-        continue_url,
-    };
-    html(text.status, &page, None)
-}
-
-/// A page with the headers that keep it safe. `leads_to` is where its form may end up, beside this server.
-pub(super) fn html(status: StatusCode, page: &impl Template, leads_to: Option<&RedirectUri>) -> Response {
-    let body = match page.render() {
-        Ok(body) => body,
-        Err(error) => {
-            super::respond::log_failure(&error);
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
-    };
-    let mut response = no_store(with_type(status, "text/html; charset=utf-8", body));
-    let headers = response.headers_mut();
-    let policy = format!(
-        "default-src 'none'; style-src {}; img-src data:; form-action {}; base-uri 'none'; frame-ancestors 'none'",
-        *STYLE_SOURCE,
-        form_action(leads_to),
-    );
-    if let Ok(policy) = HeaderValue::try_from(policy) {
-        headers.insert(CONTENT_SECURITY_POLICY, policy);
-    }
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
-}
-
-/// Chromium checks every redirect after a form post against `form-action`, also those that the client's callback adds, and
-/// knows no IPv6 sources: so whole schemes, and only the ones that this redirect can need.
-fn form_action(leads_to: Option<&RedirectUri>) -> String {
-    let Some(uri) = leads_to else { return "'self'".to_owned() };
-    match uri.kind() {
-        RedirectKind::Https => "'self' https:".to_owned(),
-        RedirectKind::Loopback => "'self' https: http:".to_owned(),
-        RedirectKind::PrivateScheme => {
-            let scheme = uri.as_str().split(':').next().unwrap_or_default();
-            format!("'self' https: {scheme}:")
-        }
-    }
-}
-
-/// Hands a browser its cookie. `max_age` in seconds; without one it goes when the browser does.
-pub(super) fn set_cookie(app: &App, headers: &mut HeaderMap, browser: &BrowserToken, max_age: Option<u64>) {
-    let secure = if app.authority().issuer.is_https() { "; Secure" } else { "" };
-    let lasting = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
-    let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Lax{secure}{lasting}", cookie_name(app), browser.expose());
-    if let Ok(mut cookie) = HeaderValue::try_from(cookie) {
-        cookie.set_sensitive(true);
-        headers.append(SET_COOKIE, cookie);
-    }
 }

@@ -8,6 +8,8 @@ mod authorize;
 mod discovery;
 mod extract;
 mod health;
+mod html;
+mod interaction;
 mod introspect;
 pub mod page;
 mod peer;

@@ -20,7 +20,7 @@ use tracing::Instrument;
 use super::{
     App, about, authorize,
     discovery::{self, MetadataDocument},
-    health, introspect, register,
+    health, html, introspect, register,
     respond::{ErrorText, STORE_RETRY_SECONDS, plain_error},
     revoke, sign_in, token,
 };
@@ -165,7 +165,7 @@ async fn not_found(State(app): State<App>, request: Request) -> Response<Body> {
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.contains("text/html"));
     if accepts_html && !request.uri().path().contains("/.well-known") {
-        return authorize::error_page(&app, &NOT_FOUND, Some(&app.path(path::DOCUMENTATION)));
+        return html::error_page(&app, &NOT_FOUND, Some(&app.path(path::DOCUMENTATION)));
     }
     plain_error(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.")
 }

@@ -1,7 +1,7 @@
 //! `POST /oauth/login`, `POST /oauth/logout`, `GET /oauth/signed-out`: the human comes and goes.
 
 use axum::{
-    extract::{Request, State},
+    extract::State,
     http::{HeaderValue, StatusCode, Uri, header::RETRY_AFTER},
     response::Response,
 };
@@ -9,10 +9,10 @@ use url::form_urlencoded;
 
 use super::{
     App,
-    authorize::{
-        authorize_again, error_page, html, log_in_page, open, see_other, set_cookie, unaddressed, unreadable_form,
-    },
-    extract::{Browser, Now, Peer, TokenForm},
+    authorize::log_in_page,
+    extract::{Now, Peer},
+    html::{error_page, html, see_other, set_cookie},
+    interaction::{FormAnswer, authorize_again, unaddressed},
     page::{login::LoginProblem, signed_out::SignedOutPage},
     respond::{ErrorText, STORE_RETRY_SECONDS, log_failure},
     router::path,
@@ -28,23 +28,8 @@ use crate::{
 };
 
 /// Somebody logs in.
-pub(super) async fn log_in(
-    State(app): State<App>,
-    Now(now): Now,
-    Browser(browser): Browser,
-    Peer(address): Peer,
-    request: Request,
-) -> Response {
-    let unreadable = || unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable));
-    let form = match TokenForm::read(request, &app).await {
-        Ok(read) => read.form,
-        Err(rejection) => return unreadable_form(&app, rejection),
-    };
-    let interaction = match open(&app, &form, browser.as_ref(), now) {
-        Ok(interaction) => interaction,
-        Err(broken) => return unaddressed(&app, &Unaddressed::Interaction(broken)),
-    };
-    let Some(browser) = browser else { return unreadable() };
+pub(super) async fn log_in(State(app): State<App>, Now(now): Now, Peer(address): Peer, answer: FormAnswer) -> Response {
+    let FormAnswer { form, interaction, browser } = answer;
     let username = form.get("username").unwrap_or_default();
     let password = Secret::new(form.get("password").unwrap_or_default());
     let attempt = LogInAttempt { username, password, address };
@@ -112,23 +97,7 @@ fn try_later(app: &App, error: &(dyn std::error::Error + 'static)) -> Response {
 }
 
 /// Somebody leaves, perhaps so that somebody else can go on with the request.
-pub(super) async fn log_out(
-    State(app): State<App>,
-    Now(now): Now,
-    Browser(browser): Browser,
-    request: Request,
-) -> Response {
-    let unreadable = || unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable));
-    let form = match TokenForm::read(request, &app).await {
-        Ok(read) => read.form,
-        Err(rejection) => return unreadable_form(&app, rejection),
-    };
-    // The sealed request is also what makes this form ours: another site cannot log anybody out.
-    let interaction = match open(&app, &form, browser.as_ref(), now) {
-        Ok(interaction) => interaction,
-        Err(broken) => return unaddressed(&app, &Unaddressed::Interaction(broken)),
-    };
-    let Some(browser) = browser else { return unreadable() };
+pub(super) async fn log_out(State(app): State<App>, FormAnswer { interaction, browser, .. }: FormAnswer) -> Response {
     if let Err(error) = app.authority().log_out(&browser).await {
         return try_later(&app, &error);
     }

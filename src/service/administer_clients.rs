@@ -151,7 +151,7 @@ impl Authority {
         spec.check()?;
         let secret = spec.authentication.uses_secret().then(|| self.entropy.credential::<ClientSecret>());
         let id = id.unwrap_or_else(|| ClientId::from_entropy(self.entropy.name()));
-        let mut client = spec.apply(blank(id, Provenance::Operator, now));
+        let mut client = spec.apply(Client::new(id, Provenance::Operator, now));
         client.secrets = secret.iter().map(|s| SecretRecord { digest: s.digest(), expires_at: None }).collect();
         match self.clients.insert(&client, None).await? {
             Insertion::Inserted => Ok(NewClient { client, secret }),
@@ -223,7 +223,7 @@ impl Authority {
         };
         match existing {
             None => {
-                let client = Client { secrets, ..spec.apply(blank(id, Provenance::Configured, now)) };
+                let client = Client { secrets, ..spec.apply(Client::new(id, Provenance::Configured, now)) };
                 match self.clients.insert(&client, None).await? {
                     // Another instance reads the same file at the same moment.
                     Insertion::Inserted | Insertion::Taken | Insertion::LimitReached => Ok(true),
@@ -278,30 +278,5 @@ fn spec_of(client: &Client) -> ClientSpec {
         resources: client.resources.clone(),
         may_introspect: client.may_introspect,
         jwks: client.jwks.clone(),
-    }
-}
-
-fn blank(id: ClientId, provenance: Provenance, now: Timestamp) -> Client {
-    Client {
-        id,
-        name: None,
-        uri: None,
-        provenance,
-        status: ClientStatus::Active,
-        authentication: AuthenticationMethod::None,
-        secrets: vec![],
-        jwks: None,
-        redirect_uris: vec![],
-        grant_types: vec![],
-        application_type: ApplicationType::Web,
-        scope: Scope::NONE,
-        resources: vec![],
-        may_introspect: false,
-        software_id: None,
-        software_version: None,
-        registration_token: None,
-        created_at: now,
-        last_used_at: None,
-        version: 0,
     }
 }

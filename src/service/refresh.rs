@@ -5,17 +5,20 @@
 
 use thiserror::Error;
 
-use super::{Authority, IssueError, authenticate::AuthenticatedClient};
+use super::{Authority, IssueError, authenticate::AuthenticatedClient, issue::DraftAccess};
 use crate::{
     domain::{
-        client::{Client, GrantType},
+        client::GrantType,
         credential::{Credential, RefreshToken},
         grant::RevocationReason,
         refresh::{self, RefreshRefusal, RefreshVerdict, VerifiedRefresh},
         time::Timestamp,
     },
     port::store::{Issue, Recording, Rotation, StoreError},
-    protocol::token::{Refresh, TokenResponse},
+    protocol::{
+        secret::Secret,
+        token::{Refresh, TokenResponse},
+    },
 };
 
 /// Why a refresh token was not exchanged for new tokens.
@@ -96,29 +99,35 @@ impl Authority {
             }
             Err(refusal) => return Err(RefreshError::Refused(refusal)),
         };
-        match verdict {
-            RefreshVerdict::Rotate(refresh) => self.rotate(client, token, &refresh, now).await,
+        let (refresh, successor) = match verdict {
+            RefreshVerdict::Rotate(refresh) => (refresh, None),
             RefreshVerdict::Repeat { refresh, sealed_successor } => {
-                let successor = self.sealer.open_with(token.expose(), &sealed_successor);
-                let successor = successor.as_deref().and_then(|text| std::str::from_utf8(text).ok());
-                let successor = successor.ok_or(RefreshError::Unsealable)?;
-                self.repeat(client, successor, &refresh, now).await
+                (refresh, Some(self.open_successor(token, &sealed_successor)?))
             }
-        }
-    }
-
-    async fn rotate(
-        &self,
-        client: &Client,
-        token: &Credential<RefreshToken>,
-        refresh: &VerifiedRefresh<'_>,
-        now: Timestamp,
-    ) -> Result<Attempt, RefreshError> {
+        };
         let grant = refresh.grant();
         if !self.user_is_active(&grant.user_id).await? {
             return Err(RefreshError::UserDisabled);
         }
         let access = self.draft_access_for(client, grant, refresh.scope(), refresh.audience(), now)?;
+        match successor {
+            None => self.rotate(token, &refresh, access, now).await,
+            Some(successor) => self.repeat(successor, access, now).await,
+        }
+    }
+
+    fn open_successor(&self, token: &Credential<RefreshToken>, sealed: &[u8]) -> Result<Secret, RefreshError> {
+        let opened = self.sealer.open_with(token.expose(), sealed).ok_or(RefreshError::Unsealable)?;
+        std::str::from_utf8(&opened).map(Secret::new).map_err(|_| RefreshError::Unsealable)
+    }
+
+    async fn rotate(
+        &self,
+        token: &Credential<RefreshToken>,
+        refresh: &VerifiedRefresh<'_>,
+        access: DraftAccess,
+        now: Timestamp,
+    ) -> Result<Attempt, RefreshError> {
         let successor = self.draw_refresh(now);
         let sealed = self.sealer.seal_with(token.expose(), successor.credential.expose().as_bytes());
         let issue = Issue {
@@ -136,24 +145,13 @@ impl Authority {
     }
 
     /// The same request came before: the same successor, and an access token of its own.
-    async fn repeat(
-        &self,
-        client: &Client,
-        successor: &str,
-        refresh: &VerifiedRefresh<'_>,
-        now: Timestamp,
-    ) -> Result<Attempt, RefreshError> {
-        let grant = refresh.grant();
-        if !self.user_is_active(&grant.user_id).await? {
-            return Err(RefreshError::UserDisabled);
-        }
-        let access = self.draft_access_for(client, grant, refresh.scope(), refresh.audience(), now)?;
+    async fn repeat(&self, successor: Secret, access: DraftAccess, now: Timestamp) -> Result<Attempt, RefreshError> {
         if let Some(record) = &access.record {
             match self.tokens.record_access(record).await? {
                 Recording::Recorded => {}
                 Recording::GrantRevoked => return Err(RefreshError::GrantRevoked),
             }
         }
-        Ok(Attempt::Answered(access.respond(Some(successor.to_owned()), now)))
+        Ok(Attempt::Answered(access.respond(Some(successor.expose().to_owned()), now)))
     }
 }

@@ -5,13 +5,12 @@ use thiserror::Error;
 use super::{Authority, REGISTRATION_PATH};
 use crate::{
     domain::{
-        client::{Client, ClientEntry, ClientStatus, Provenance, Removal, SecretRecord},
+        client::{Client, ClientEntry, Provenance, Removal, SecretRecord},
         credential::{ClientSecret, Credential, Digest, RegistrationToken},
         grant::RevocationReason,
         identifier::ClientId,
         policy::{InitialAccessToken, RegistrationMode},
         registration::{self, Registration, RegistrationRefusal},
-        resource::ResourceUri,
         time::Timestamp,
     },
     port::store::{Insertion, Owner, Replacement, StoreError},
@@ -65,11 +64,11 @@ impl Authority {
         let registration = registration::negotiate(metadata, &self.policy)?;
         let secret = registration.authentication.uses_secret().then(|| self.entropy.credential::<ClientSecret>());
         let token = self.entropy.credential::<RegistrationToken>();
+        let id = ClientId::from_entropy(self.entropy.name());
         let client = Client {
             secrets: secrets(secret.as_ref()),
             registration_token: Some(token.digest()),
-            created_at: now,
-            ..new_client(ClientId::from_entropy(self.entropy.name()), registration, Provenance::Dynamic)
+            ..apply(registration, Client::new(id, Provenance::Dynamic, now))
         };
         match self.clients.insert(&client, Some(self.policy.registration.max_clients)).await? {
             Insertion::Inserted => {}
@@ -121,17 +120,11 @@ impl Authority {
         let secret = (registration.authentication.uses_secret() && !keeps_secret)
             .then(|| self.entropy.credential::<ClientSecret>());
         let token = self.entropy.credential::<RegistrationToken>();
+        // What an operator decided about it (its status, its resources) is not the client's to undo.
         let client = Client {
             secrets: if keeps_secret { old.secrets.clone() } else { secrets(secret.as_ref()) },
             registration_token: Some(token.digest()),
-            created_at: old.created_at,
-            last_used_at: old.last_used_at,
-            version: old.version,
-            // What an operator decided about it is not the client's to undo.
-            status: old.status,
-            resources: old.resources.clone(),
-            may_introspect: old.may_introspect,
-            ..new_client(old.id, registration, old.provenance)
+            ..apply(registration, old)
         };
         match self.clients.replace(&client).await? {
             Replacement::Replaced => {}
@@ -202,29 +195,19 @@ fn secrets(secret: Option<&Credential<ClientSecret>>) -> Vec<SecretRecord> {
     secret.map(|secret| SecretRecord { digest: secret.digest(), expires_at: None }).into_iter().collect()
 }
 
-/// A client with what it negotiated, and without credentials.
-fn new_client(id: ClientId, registration: Registration, provenance: Provenance) -> Client {
-    const EVERY_RESOURCE: Vec<ResourceUri> = Vec::new();
+/// A client with what it negotiated beside what the server keeps of it.
+fn apply(registration: Registration, client: Client) -> Client {
     Client {
-        id,
         name: registration.name,
         uri: registration.uri,
-        provenance,
-        status: ClientStatus::Active,
         authentication: registration.authentication,
-        secrets: vec![],
         jwks: registration.jwks,
         redirect_uris: registration.redirect_uris,
         grant_types: registration.grant_types,
         application_type: registration.application_type,
         scope: registration.scope,
-        resources: EVERY_RESOURCE,
-        may_introspect: false,
         software_id: registration.software_id,
         software_version: registration.software_version,
-        registration_token: None,
-        created_at: Timestamp::EPOCH,
-        last_used_at: None,
-        version: 0,
+        ..client
     }
 }

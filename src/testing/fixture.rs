@@ -109,26 +109,9 @@ pub fn scope(text: &str) -> Scope {
 /// A client that an operator made, with as little as possible.
 pub fn client(name: &str) -> Client {
     Client {
-        id: client_id(name),
-        name: None,
-        uri: None,
-        provenance: Provenance::Operator,
-        status: ClientStatus::Active,
         authentication: AuthenticationMethod::ClientSecretBasic,
-        secrets: vec![],
-        jwks: None,
-        redirect_uris: vec![],
         grant_types: vec![GrantType::ClientCredentials],
-        application_type: ApplicationType::Web,
-        scope: Scope::NONE,
-        resources: vec![],
-        may_introspect: false,
-        software_id: None,
-        software_version: None,
-        registration_token: None,
-        created_at: NOW,
-        last_used_at: None,
-        version: 0,
+        ..Client::new(client_id(name), Provenance::Operator, NOW)
     }
 }
 
