@@ -14,7 +14,7 @@ mod tokens;
 mod writer;
 
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io,
     path::Path,
     sync::Arc,
@@ -52,7 +52,10 @@ impl Sqlite {
     pub(super) async fn open(path: &Path, migrations: Migrations) -> Result<Arc<Self>, OpenError> {
         match migrations {
             Migrations::Run => {
-                create_file(path).map_err(|source| OpenError::File { path: path.into(), source })?;
+                let unusable = |source| OpenError::File { path: path.into(), source };
+                // Held until the file is as it should be: switching a new file to WAL fails while another process has it open.
+                let _alone = lock_directory(path).await.map_err(unusable)?;
+                create_file(path).map_err(unusable)?;
                 migrate(path).await?;
             }
             Migrations::Refuse => match pending_migrations(path).await?.len() {
@@ -94,29 +97,38 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// Makes the directory of the file, and waits until no other process is setting up a file in it.
+async fn lock_directory(path: &Path) -> io::Result<File> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => Path::new(".").to_owned(),
+    };
+    let lock = move || {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&directory)?;
+        let handle = File::open(&directory)?;
+        handle.lock()?;
+        Ok(handle)
+    };
+    tokio::task::spawn_blocking(lock).await.map_err(io::Error::other)?
+}
+
 /// SQLite gives the files beside it (`-wal`, `-shm`) the mode of the database itself.
 fn create_file(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let mut directory = DirBuilder::new();
-    directory.recursive(true);
     let mut file = OpenOptions::new();
     file.write(true).create(true).truncate(false);
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-        directory.mode(0o700);
-        file.mode(0o600);
-    }
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        directory.create(parent)?;
-    }
+    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
     file.open(path).map(drop)
 }
 
-/// All pending migrations in one transaction that begins with the write lock, so that two processes which start at the same
-/// moment do not both run them.
+/// All pending migrations in one transaction that begins with the write lock.
 async fn migrate(path: &Path) -> Result<(), OpenError> {
     let mut connection = options(path).connect().await.map_err(database)?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database)?;
