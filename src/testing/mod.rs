@@ -1,5 +1,8 @@
 //! For tests and benchmarks: a manual clock, seeded entropy, a scripted browser, the store contract suite.
 
 pub mod browser;
+pub mod clock;
 pub mod contract;
+pub mod entropy;
 pub mod fixture;
+pub mod server;

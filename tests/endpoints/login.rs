@@ -1,0 +1,377 @@
+//! Login: the cookie, the limit, and that nobody learns who has an account.
+
+use axum::http::{Method, StatusCode};
+use gateward::{
+    domain::account::Username,
+    testing::server::{Answer, PASSWORD, Parameters, TestClient, TestServer, USERNAME, Visitor, public_client},
+};
+
+use super::*;
+
+struct Started {
+    server: TestServer,
+    client: TestClient,
+    visitor: Visitor,
+    page: Answer,
+}
+
+/// A human in front of the login page.
+async fn at_the_login_page() -> Started {
+    at_the_login_page_of(TestServer::start().await).await
+}
+
+async fn at_the_login_page_of(server: TestServer) -> Started {
+    let client = server.create_client("app", public_client()).await;
+    let mut visitor = server.visitor();
+    let page = visitor.authorize(&Parameters::authorize(&client)).await;
+    Started { server, client, visitor, page }
+}
+
+fn cookie(answer: &Answer) -> &str {
+    answer.header("set-cookie").expect("a cookie")
+}
+
+/// A page without what differs from one showing to the next.
+fn without_chance(page: &Answer, username: &str) -> String {
+    page.text().replace(page.sealed(), "SEALED").replace(username, "NAME")
+}
+
+async fn is_logged_in(started: &mut Started) -> bool {
+    let page = started.visitor.authorize(&Parameters::authorize(&started.client)).await;
+    !page.text().contains(r#"name="password""#)
+}
+
+#[tokio::test]
+async fn a_login_leads_on_by_303() {
+    let mut started = at_the_login_page().await;
+    let answer = started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    assert!(answer.location().starts_with("/oauth/consent?request="));
+    assert_no_store(&answer);
+}
+
+#[tokio::test]
+async fn the_case_of_a_user_name_does_not_matter() {
+    let mut started = at_the_login_page().await;
+    let answer = started.visitor.log_in_as(&started.page, " ADA ", PASSWORD).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn over_http_the_cookie_is_http_only_and_lax() {
+    let mut started = at_the_login_page().await;
+    let answer = started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    let (value, attributes) = cookie(&answer).split_once("; ").expect("attributes");
+    assert!(value.starts_with("gateward=gw_ss_"));
+    assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax; Max-Age=43200");
+}
+
+#[tokio::test]
+async fn over_https_the_cookie_is_bound_to_the_host_and_secure() {
+    let server = TestServer::builder().issuer("https://auth.example.com/tenant").start().await.with_user().await;
+    let mut started = at_the_login_page_of(server).await;
+    assert!(started.visitor.cookie.as_deref().is_some_and(|cookie| cookie.starts_with("__Host-gateward=gw_ss_")));
+    let answer = started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    let (value, attributes) = cookie(&answer).split_once("; ").expect("attributes");
+    assert!(value.starts_with("__Host-gateward=gw_ss_"));
+    assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=43200");
+}
+
+#[tokio::test]
+async fn over_https_a_cookie_without_the_host_prefix_is_not_looked_at() {
+    let server = TestServer::builder().issuer("https://auth.example.com").start().await.with_user().await;
+    let mut started = at_the_login_page_of(server).await;
+    started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    let planted = started.visitor.cookie.take().expect("a cookie").replace("__Host-", "");
+    started.visitor.cookie = Some(planted);
+    assert!(!is_logged_in(&mut started).await);
+}
+
+#[tokio::test]
+async fn the_cookie_changes_at_login_and_the_old_one_is_worth_nothing() {
+    let mut started = at_the_login_page().await;
+    let before = started.visitor.cookie.clone();
+    started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    assert_ne!(started.visitor.cookie, before);
+    assert!(is_logged_in(&mut started).await);
+    started.visitor.cookie = before;
+    assert!(!is_logged_in(&mut started).await);
+}
+
+#[tokio::test]
+async fn a_second_login_ends_the_first_session_of_that_browser() {
+    let mut started = at_the_login_page().await;
+    started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    let first = started.visitor.cookie.clone();
+    let page = started.visitor.authorize(&Parameters::authorize(&started.client).set("prompt", "login")).await;
+    started.visitor.log_in_as(&page, USERNAME, PASSWORD).await;
+    started.visitor.cookie = first;
+    assert!(!is_logged_in(&mut started).await);
+}
+
+#[tokio::test]
+async fn a_cookie_that_this_server_did_not_make_is_replaced() {
+    let mut started = at_the_login_page().await;
+    for planted in ["gateward=x", "gateward=gw_ss_", "gateward=\"", "other=1"] {
+        started.visitor.cookie = Some(planted.to_owned());
+        let answer = started.visitor.authorize(&Parameters::authorize(&started.client)).await;
+        assert!(cookie(&answer).starts_with("gateward=gw_ss_"), "{planted}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_shows_the_page_again_and_says_so() {
+    let mut started = at_the_login_page().await;
+    let page = started.visitor.log_in_as(&started.page, USERNAME, "wrong").await;
+    assert_page(&page, StatusCode::FORBIDDEN);
+    assert!(page.visible().contains("The username or password is not right."));
+    assert!(!page.text().contains("wrong\""), "a password is not repeated");
+    assert!(!is_logged_in(&mut started).await);
+}
+
+#[tokio::test]
+async fn after_a_wrong_password_the_right_one_works() {
+    let mut started = at_the_login_page().await;
+    let page = started.visitor.log_in_as(&started.page, USERNAME, "wrong").await;
+    let consent = started.visitor.log_in(&page).await;
+    assert_page(&consent, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_unknown_user_gets_the_same_answer_as_a_wrong_password() {
+    let mut known = at_the_login_page().await;
+    let mut unknown = at_the_login_page().await;
+    let known = known.visitor.log_in_as(&known.page, USERNAME, "wrong").await;
+    for name in ["bob", "not a name!", ""] {
+        let answer = unknown.visitor.log_in_as(&unknown.page, name, "wrong").await;
+        assert_eq!(answer.status, known.status);
+        assert_eq!(answer.headers.len(), known.headers.len());
+        if name == "bob" {
+            assert_eq!(without_chance(&answer, name), without_chance(&known, USERNAME));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_user_gets_the_same_answer_as_a_wrong_password() {
+    let mut started = at_the_login_page().await;
+    let name = Username::parse(USERNAME).expect("a name");
+    started.server.authority().disable_user(&name, started.server.now()).await.expect("disabled");
+    let page = started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    assert_page(&page, StatusCode::FORBIDDEN);
+    assert!(page.visible().contains("The username or password is not right."));
+}
+
+#[tokio::test]
+async fn disabling_a_user_ends_their_sessions() {
+    let mut started = at_the_login_page().await;
+    started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    let name = Username::parse(USERNAME).expect("a name");
+    started.server.authority().disable_user(&name, started.server.now()).await.expect("disabled");
+    assert!(!is_logged_in(&mut started).await);
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_session() {
+    let mut started = at_the_login_page().await;
+    started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    let name = Username::parse(USERNAME).expect("a name");
+    let password = gateward::protocol::secret::Secret::new("another one");
+    started.server.authority().set_password(&name, password).await.expect("a new password");
+    assert!(!is_logged_in(&mut started).await);
+}
+
+#[tokio::test]
+async fn a_session_ends_when_it_is_not_used() {
+    let mut started = at_the_login_page().await;
+    started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    started.server.pass(2 * 3600 - 1);
+    assert!(is_logged_in(&mut started).await);
+    started.server.pass(2 * 3600);
+    assert!(!is_logged_in(&mut started).await);
+}
+
+#[tokio::test]
+async fn a_session_ends_however_busy() {
+    let mut started = at_the_login_page().await;
+    started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    for _ in 0..11 {
+        started.server.pass(3600);
+        assert!(is_logged_in(&mut started).await);
+    }
+    started.server.pass(3600);
+    assert!(!is_logged_in(&mut started).await);
+}
+
+#[tokio::test]
+async fn too_many_failures_are_answered_with_later() {
+    let mut started = at_the_login_page().await;
+    let mut page = started.page.clone();
+    for _ in 0..10 {
+        page = started.visitor.log_in_as(&page, USERNAME, "wrong").await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN);
+    }
+    let refused = started.visitor.log_in_as(&page, USERNAME, PASSWORD).await;
+    assert_page(&refused, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.header("retry-after"), Some("900"));
+    assert!(refused.visible().contains("Too many attempts. Wait 15 minutes"));
+    started.server.pass(900);
+    let page = started.visitor.authorize(&Parameters::authorize(&started.client)).await;
+    assert_eq!(started.visitor.log_in_as(&page, USERNAME, PASSWORD).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn an_unknown_user_is_limited_in_the_same_way() {
+    let mut started = at_the_login_page().await;
+    let mut page = started.page.clone();
+    for _ in 0..10 {
+        page = started.visitor.log_in_as(&page, "bob", "wrong").await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN);
+    }
+    let refused = started.visitor.log_in_as(&page, "bob", "wrong").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.header("retry-after"), Some("900"));
+}
+
+#[tokio::test]
+async fn the_limit_counts_account_and_address_together() {
+    let mut started = at_the_login_page().await;
+    started.server.create_user("bob", PASSWORD).await;
+    let mut page = started.page.clone();
+    for _ in 0..11 {
+        page = started.visitor.log_in_as(&page, USERNAME, "wrong").await;
+    }
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
+    // The same account from elsewhere.
+    let form = [("request", page.sealed()), ("username", USERNAME), ("password", "wrong")];
+    let call = started.visitor.call(Method::POST, "/oauth/login").from("198.51.100.7").form(form);
+    assert_eq!(started.visitor.send(call).await.status, StatusCode::FORBIDDEN);
+    // Another account from the same address.
+    assert_eq!(started.visitor.log_in_as(&page, "bob", PASSWORD).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn other_spellings_of_a_name_and_of_an_address_are_no_way_round_the_limit() {
+    let mut started = at_the_login_page().await;
+    let mut last = StatusCode::OK;
+    for i in 0..11 {
+        let name = if i % 2 == 0 { "ADA" } else { " ada" };
+        let address = if i % 2 == 0 { "192.0.2.9" } else { "::ffff:192.0.2.9" };
+        let form = [("request", started.page.sealed()), ("username", name), ("password", "wrong")];
+        let call = started.visitor.call(Method::POST, "/oauth/login").from(address).form(form);
+        last = started.visitor.send(call).await.status;
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+    for i in 0..11 {
+        let form = [("request", started.page.sealed()), ("username", USERNAME), ("password", "wrong")];
+        let address = format!("2001:db8:0:1::{i}");
+        let call = started.visitor.call(Method::POST, "/oauth/login").from(&address).form(form);
+        last = started.visitor.send(call).await.status;
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS, "an IPv6 household is one address");
+}
+
+#[tokio::test]
+async fn a_success_forgets_the_failures() {
+    let mut started = at_the_login_page().await;
+    for _ in 0..2 {
+        let mut page = started.visitor.authorize(&Parameters::authorize(&started.client).set("prompt", "login")).await;
+        for _ in 0..9 {
+            page = started.visitor.log_in_as(&page, USERNAME, "wrong").await;
+        }
+        assert_eq!(started.visitor.log_in_as(&page, USERNAME, PASSWORD).await.status, StatusCode::SEE_OTHER);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_attempts_at_once_do_not_slip_under_the_limit() {
+    let started = at_the_login_page().await;
+    let form = Parameters::from([("request", started.page.sealed()), ("username", USERNAME), ("password", "wrong")]);
+    let attempts = (0..40).map(|_| {
+        let call = started.visitor.call(Method::POST, "/oauth/login").form(&form);
+        tokio::spawn(call.send())
+    });
+    let attempts: Vec<_> = attempts.collect();
+    let mut tried = 0;
+    for attempt in attempts {
+        match attempt.await.expect("no panic").status {
+            StatusCode::FORBIDDEN => tried += 1,
+            status => assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
+        }
+    }
+    assert_eq!(tried, 10);
+}
+
+#[tokio::test]
+async fn a_login_form_from_another_browser_logs_nobody_in() {
+    let mut attacker = at_the_login_page().await;
+    let mut victim = attacker.server.visitor();
+    victim.authorize(&Parameters::authorize(&attacker.client)).await;
+    let before = victim.cookie.clone();
+    let answer = victim.log_in_as(&attacker.page, USERNAME, PASSWORD).await;
+    assert_page(&answer, StatusCode::BAD_REQUEST);
+    assert_eq!(victim.cookie, before);
+    assert!(!is_logged_in(&mut attacker).await);
+}
+
+#[tokio::test]
+async fn a_login_form_without_a_cookie_logs_nobody_in() {
+    let mut started = at_the_login_page().await;
+    started.visitor.cookie = None;
+    let answer = started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    assert_page(&answer, StatusCode::BAD_REQUEST);
+    assert_eq!(answer.header("set-cookie"), None);
+}
+
+#[tokio::test]
+async fn a_tampered_login_form_logs_nobody_in() {
+    let mut started = at_the_login_page().await;
+    let sealed = started.page.sealed().to_owned();
+    let mut flipped = sealed.clone().into_bytes();
+    let middle = flipped.len() / 2;
+    flipped[middle] = if flipped[middle] == b'A' { b'B' } else { b'A' };
+    let flipped = String::from_utf8(flipped).expect("ASCII");
+    for request in ["", "x", &sealed[..sealed.len() - 4], &flipped, &format!("{sealed}AAAA")] {
+        let form = [("request", request), ("username", USERNAME), ("password", PASSWORD)];
+        let answer = started.visitor.post("/oauth/login", form).await;
+        assert_page(&answer, StatusCode::BAD_REQUEST);
+        assert_eq!(answer.header("set-cookie"), None);
+    }
+    assert!(!is_logged_in(&mut started).await);
+}
+
+#[tokio::test]
+async fn a_login_page_that_was_open_too_long_can_be_started_again() {
+    let mut started = at_the_login_page().await;
+    started.server.pass(600);
+    let answer = started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    assert_page(&answer, StatusCode::BAD_REQUEST);
+    assert!(answer.visible().contains("open for too long"));
+    assert!(answer.text().contains(r#"href="/oauth/authorize?"#));
+    assert!(!is_logged_in(&mut started).await);
+}
+
+#[tokio::test]
+async fn the_page_names_the_app_and_what_it_wants() {
+    let started = at_the_login_page().await;
+    let text = started.page.visible();
+    assert!(
+        text.contains("An app named Ada&#39;s Notebook wants to use Service at https://mcp.example.com/mcp"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn the_page_needs_no_script() {
+    let started = at_the_login_page().await;
+    assert!(!started.page.text().contains("<script"));
+    assert!(started.page.text().contains(r#"<form method="post" action="/oauth/login""#));
+}
+
+#[tokio::test]
+async fn with_an_issuer_that_has_a_path_forms_and_redirects_stay_below_it() {
+    let server = TestServer::builder().issuer("https://example.com/t").start().await.with_user().await;
+    let mut started = at_the_login_page_of(server).await;
+    assert!(started.page.text().contains(r#"action="/t/oauth/login""#));
+    let answer = started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    assert!(answer.location().starts_with("/t/oauth/consent?request="));
+}
