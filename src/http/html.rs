@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, SET_COOKIE, X_FRAME_OPTIONS},
+        header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_FRAME_OPTIONS},
     },
     response::{IntoResponse, Response},
 };
@@ -13,7 +13,7 @@ use super::{
     App,
     extract::cookie_name,
     page::{STYLE_SOURCE, error::ErrorPage},
-    respond::{ErrorText, log_failure, no_store, with_type},
+    respond::{ErrorText, STORE_RETRY_SECONDS, log_failure, no_store, with_type},
 };
 use crate::{
     domain::redirect::{RedirectKind, RedirectUri},
@@ -70,7 +70,11 @@ pub(super) fn error_page(app: &App, text: &ErrorText, continue_url: Option<&str>
         code: text.code,
         continue_url,
     };
-    html(text.status, &page, None)
+    let mut response = html(text.status, &page, None);
+    if text.status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, STORE_RETRY_SECONDS.into());
+    }
+    response
 }
 
 /// RFC 9700 4.12: 303, so that a browser never repeats a form post at the other end.

@@ -91,6 +91,8 @@ pub fn router(app: &App) -> Router {
         .route(&at("/oauth/register/{client_id}"), get(register::get).put(register::put).delete(register::delete))
         .merge(Router::new().route(&at(path::REGISTER), post(register::post)).layer(app.0.registration_limit.layer()))
         .merge(metadata(app))
+        // Before CORS is laid around it: a preflight is a method that no route serves.
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(cors());
     let closed_to_scripts = Router::new()
         .route(&at(path::AUTHORIZE), get(authorize::authorize).post(authorize::authorize_posted))
@@ -101,11 +103,11 @@ pub fn router(app: &App) -> Router {
         .route(&at(path::INTROSPECT), post(introspect::post))
         .route(&at(path::DOCUMENTATION), get(about::get))
         .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz));
+        .route("/readyz", get(health::readyz))
+        .method_not_allowed_fallback(method_not_allowed);
     open_to_scripts
         .merge(closed_to_scripts)
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
         // Endpoints read their bodies themselves, with a limit and a deadline, and answer in their own words.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.clone(), bounded))

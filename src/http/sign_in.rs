@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderValue, StatusCode, Uri, header::RETRY_AFTER},
+    http::{StatusCode, Uri, header::RETRY_AFTER},
     response::Response,
 };
 use url::form_urlencoded;
@@ -14,14 +14,14 @@ use super::{
     html::{error_page, html, see_other, set_cookie},
     interaction::{FormAnswer, authorize_again, unaddressed},
     page::{login::LoginProblem, signed_out::SignedOutPage},
-    respond::{ErrorText, STORE_RETRY_SECONDS, log_failure},
+    respond::{ErrorText, log_failure},
     router::path,
 };
 use crate::{
     domain::time::Timestamp,
     protocol::{authorization::AuthorizationRequest, form::Form, secret::Secret},
     service::{
-        authorize::{AuthorizeError, Next, Unaddressed},
+        authorize::{Addressed, AuthorizeError, Next, Unaddressed},
         interaction::{BrokenInteraction, BrowserToken, Interaction},
         log_in::{LogInAttempt, LogInError},
     },
@@ -71,7 +71,9 @@ async fn ask_again(
     // The same request as before; `begin` judges it and tells what the page needs.
     let mut response = match app.authority().begin(interaction.request, browser, now).await {
         Ok(Next::LogIn(view)) => log_in_page(app, &view, Some((problem, username)), status),
-        Ok(Next::AskConsent(_) | Next::Return(_)) | Err(AuthorizeError::Addressed { .. }) => {
+        Err(AuthorizeError::Addressed { why: Addressed::Store(error), .. }) => return try_later(app, &error),
+        Ok(Next::AskConsent(_) | Next::Return(_))
+        | Err(AuthorizeError::Addressed { why: Addressed::Refused(_), .. }) => {
             unaddressed(app, &Unaddressed::Interaction(BrokenInteraction::Unreadable))
         }
         Err(AuthorizeError::Unaddressed(error)) => unaddressed(app, &error),
@@ -91,9 +93,7 @@ fn try_later(app: &App, error: &(dyn std::error::Error + 'static)) -> Response {
         advice: "Go back and try again in a moment.",
         code: Some("temporarily_unavailable"),
     };
-    let mut response = error_page(app, &text, None);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(STORE_RETRY_SECONDS));
-    response
+    error_page(app, &text, None)
 }
 
 /// Somebody leaves, perhaps so that somebody else can go on with the request.

@@ -424,6 +424,7 @@ pub fn machine() -> ClientSpec {
         authentication: AuthenticationMethod::ClientSecretBasic,
         grant_types: vec![GrantType::ClientCredentials],
         redirect_uris: vec![],
+        scope: Scope::parse("mcp:read files:read").expect("a scope"),
         ..public_client()
     }
 }

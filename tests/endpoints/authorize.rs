@@ -50,11 +50,16 @@ async fn success_goes_back_with_code_state_and_iss_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_form_post_works_like_a_link() {
+async fn a_posted_request_is_asked_for_again_by_a_link_and_touches_no_cookie() {
     let (server, client) = setup().await;
-    let page = server.post("/oauth/authorize", Parameters::authorize(&client)).await;
+    let query = Parameters::authorize(&client).set("state", "a b+c%\r\n");
+    let answer = server.post("/oauth/authorize", query).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    assert_eq!(answer.header("set-cookie"), None);
+    let page = server.get(answer.location()).await;
     assert_page(&page, StatusCode::OK);
     assert!(page.text().contains(r#"name="password""#));
+    assert!(answer.location().contains("state=a+b%2Bc%25%0D%0A"));
 }
 
 #[tokio::test]

@@ -76,8 +76,11 @@ async fn the_scope_is_within_the_clients() {
 }
 
 #[tokio::test]
-async fn a_client_without_a_scope_of_its_own_has_the_resources_default() {
-    assert_bad_request(&ask(machine(), form().add("scope", "mcp:execute")).await, "invalid_scope");
+async fn a_worker_without_a_scope_cannot_be_made() {
+    let server = TestServer::start().await;
+    let spec = ClientSpec { scope: scope(""), ..machine() };
+    let made = server.authority().create_client(None, spec, server.now()).await;
+    assert!(made.expect_err("a refusal").to_string().contains("needs a scope"));
 }
 
 #[tokio::test]
