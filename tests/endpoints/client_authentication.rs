@@ -534,3 +534,18 @@ async fn the_method_in_none_counts_for_revocation_and_not_for_introspection() {
     assert_ok(&server.post("/oauth/revoke", &form).await);
     assert_invalid_client(&server.post("/oauth/introspect", &form).await);
 }
+
+#[tokio::test]
+async fn an_assertion_authenticates_at_introspection_and_revocation_too() {
+    for algorithm in Algorithm::ASYMMETRIC {
+        let signer = Signer::new(*algorithm).await;
+        for (jti, path) in [("a", "/oauth/introspect"), ("b", "/oauth/revoke")] {
+            let mut claims = signer.claims();
+            claims["jti"] = json!(jti);
+            let form = Parameters::from([("token", "x"), ("client_assertion_type", JWT_BEARER)])
+                .add("client_assertion", &signer.sign(&signer.header(), &claims));
+            assert_ok(&signer.server.post(path, &form).await);
+            assert_invalid_client(&signer.server.post(path, &form).await);
+        }
+    }
+}

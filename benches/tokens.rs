@@ -1,0 +1,126 @@
+//! Whole use cases beside the bare signature: a client_credentials request from its bytes to its answer, and the rotation of a
+//! refresh token on each embedded store.
+//!
+//! `cargo bench --bench tokens --features testing`; compare with `bare` of the same run.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark may stop")]
+
+use std::{cell::RefCell, hint::black_box};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, header},
+};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use gateward::{
+    adapter::signing_key::SigningKey,
+    protocol::{
+        client_authentication::present,
+        form::Form,
+        jose::Algorithm,
+        token::{Refresh, TokenRequest},
+    },
+    service::authenticate::AuthenticatedClient,
+    store::Stores,
+    testing::server::{Parameters, TestClient, TestServer, machine, public_client},
+};
+use tokio::runtime::Runtime;
+use tower::ServiceExt;
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// The signature alone, over as many bytes as a token's header and claims have.
+fn bare(criterion: &mut Criterion) {
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let message = [b'x'; 420];
+    criterion.bench_function("bare/ES256", |b| b.iter(|| key.sign(black_box(&message)).unwrap()));
+}
+
+fn client_credentials(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let server = runtime.block_on(TestServer::start());
+    let worker = runtime.block_on(server.create_client("worker", machine()));
+    let body = "grant_type=client_credentials&scope=mcp:read".to_owned();
+    let basic = format!("Basic {}", base64(&format!("worker:{}", worker.secret())));
+
+    let mut group = criterion.benchmark_group("client_credentials");
+    group.bench_function("parse, authenticate, sign", |b| {
+        b.iter(|| {
+            let form = Form::parse(black_box(body.as_bytes())).unwrap();
+            let TokenRequest::ClientCredentials(request) = TokenRequest::try_from(&form).unwrap() else { return };
+            let presented = present(Some(basic.as_bytes()), &form).unwrap();
+            runtime.block_on(async {
+                let client = server.authority().authenticate(presented, server.now()).await.unwrap();
+                black_box(server.authority().client_credentials(&client, &request, server.now()).await.unwrap());
+            });
+        });
+    });
+    let router = gateward::http::router(&gateward::http::App::new(
+        server.authority().clone(),
+        server.clock.clone(),
+        gateward::http::HttpOptions::default(),
+    ));
+    group.bench_function("through the router", |b| {
+        b.iter(|| runtime.block_on(post(&router, &basic, &body)));
+    });
+    group.finish();
+}
+
+async fn post(router: &Router, basic: &str, body: &str) {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/oauth/token")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::AUTHORIZATION, basic)
+        .body(Body::from(body.to_owned()))
+        .unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+fn base64(text: &str) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.encode(text)
+}
+
+fn rotation(criterion: &mut Criterion) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("bench.db").display());
+    for (name, url) in [("memory", "memory:"), ("sqlite", url.as_str())] {
+        let runtime = runtime();
+        let (server, client, first) = runtime.block_on(set_up(url));
+        let current = RefCell::new(first);
+        criterion.bench_function(&format!("refresh/{name}"), |b| {
+            b.iter_batched(
+                || current.borrow().clone(),
+                |token| {
+                    let form = Parameters::refresh(&token).encode();
+                    let form = Form::parse(form.as_bytes()).unwrap();
+                    let TokenRequest::RefreshToken(request) = TokenRequest::try_from(&form).unwrap() else { return };
+                    *current.borrow_mut() = runtime.block_on(rotate(&server, &client, &request));
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+async fn set_up(url: &str) -> (TestServer, AuthenticatedClient, String) {
+    let stores = Stores::open(url).await.unwrap();
+    let server = TestServer::builder().stores(|place| *place = stores).start().await.with_user().await;
+    let client: TestClient = server.create_client("app", public_client()).await;
+    let tokens = server.tokens(&client).await;
+    let form = Form::parse(b"client_id=app").unwrap();
+    let authenticated = server.authority().authenticate(present(None, &form).unwrap(), server.now()).await.unwrap();
+    (server, authenticated, tokens["refresh_token"].as_str().unwrap().to_owned())
+}
+
+async fn rotate(server: &TestServer, client: &AuthenticatedClient, request: &Refresh) -> String {
+    server.authority().refresh(client, request, server.now()).await.unwrap().refresh_token.unwrap()
+}
+
+criterion_group!(benches, bare, client_credentials, rotation);
+criterion_main!(benches);
