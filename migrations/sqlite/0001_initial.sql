@@ -62,7 +62,6 @@ CREATE TABLE codes (
     digest          BLOB    NOT NULL PRIMARY KEY CHECK (length(digest) = 32),
     grant_id        TEXT    NOT NULL UNIQUE REFERENCES grants (id) ON DELETE CASCADE,
     redirect_uri    TEXT    NOT NULL,
-    redirect_stated INTEGER NOT NULL CHECK (redirect_stated IN (0, 1)),
     challenge       BLOB    NOT NULL CHECK (length(challenge) = 32),
     expires_at      INTEGER NOT NULL,
     spent_at        INTEGER
@@ -70,8 +69,8 @@ CREATE TABLE codes (
 
 CREATE INDEX unspent_codes_by_end ON codes (expires_at) WHERE spent_at IS NULL;
 
--- Current: the last three columns NULL. Rotated: rotated_at and sealed_successor set, and successor with them; it stays as
--- long as its grant. Its successor was used when that row is rotated itself.
+-- Current: the last three columns NULL. Rotated: rotated_at and sealed_successor set, and successor with them; it stays
+-- until it would have expired. Its successor was used when that row is rotated itself.
 CREATE TABLE refresh_tokens (
     digest           BLOB    NOT NULL PRIMARY KEY CHECK (length(digest) = 32),
     grant_id         TEXT    NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
@@ -85,7 +84,7 @@ CREATE TABLE refresh_tokens (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX refresh_tokens_by_grant ON refresh_tokens (grant_id);
-CREATE INDEX current_refresh_tokens_by_end ON refresh_tokens (expires_at) WHERE rotated_at IS NULL;
+CREATE INDEX refresh_tokens_by_end ON refresh_tokens (expires_at);
 
 -- Opaque access tokens. For a human: grant_id, user_id and auth_time set. For the client itself: all three NULL.
 CREATE TABLE access_tokens (

@@ -31,10 +31,15 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
+/// How many requests per running hash are served or wait: half a second's worth.
+const WAITING_PER_PERMIT: usize = 32;
+
 /// Hashes passwords with argon2id.
 pub struct Argon2Hasher {
     entropy: Arc<dyn Entropy>,
     permits: Arc<Semaphore>,
+    /// Who may wait for a permit; everybody else is told to come back.
+    places: Arc<Semaphore>,
     argon2: Argon2<'static>,
     /// What the password of an unknown user is checked against: nobody's password.
     nobody: PasswordHash,
@@ -50,7 +55,8 @@ impl Argon2Hasher {
         entropy.fill(&mut *password);
         let nobody = hash(&argon2, &*password, &salt(&*entropy))?;
         let permits = Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        Ok(Self { entropy, permits, argon2, nobody })
+        let places = Arc::new(Semaphore::new(WAITING_PER_PERMIT.saturating_mul(permits.available_permits())));
+        Ok(Self { entropy, permits, places, argon2, nobody })
     }
 
     /// Runs `work` on a thread that may block, once there is a permit.
@@ -58,6 +64,8 @@ impl Argon2Hasher {
         &self,
         work: impl FnOnce(&Argon2<'static>) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
+        // A flood of logins would otherwise queue for longer than any browser waits.
+        let _place = self.places.try_acquire().map_err(|_| PasswordError("too many passwords are waiting".into()))?;
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|closed| PasswordError(closed.to_string()))?;
         let argon2 = self.argon2.clone();

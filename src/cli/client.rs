@@ -17,7 +17,7 @@ use crate::{
     },
     port::store::Page,
     protocol::jose::JwkSet,
-    service::administer_clients::ClientSpec,
+    service::administer_clients::{ClientSpec, InvalidSpec},
 };
 
 #[derive(Debug, Subcommand)]
@@ -165,8 +165,7 @@ pub(super) async fn run(verb: Verb, assembly: &Assembly) -> Result<(), Failure> 
                 if disable || enable {
                     client.status = if enable { ClientStatus::Active } else { ClientStatus::Disabled };
                 }
-                change(client);
-                Ok(())
+                change(client)
             });
             output::one(&show(&updated.await?, None), listing.json)
         }
@@ -206,7 +205,10 @@ impl Attributes {
     }
 
     /// What is different about an existing client. The method stays: changing it would need another kind of credential.
-    fn change(self, assembly: &Assembly) -> Result<impl FnOnce(&mut Client) + Send + use<>, Failure> {
+    fn change(
+        self,
+        assembly: &Assembly,
+    ) -> Result<impl FnOnce(&mut Client) -> Result<(), InvalidSpec> + Send + use<>, Failure> {
         if self.auth_method.is_some() {
             return Err(Failure::usage("the authentication method of a client does not change; create another client"));
         }
@@ -216,7 +218,10 @@ impl Attributes {
                 client.grant_types = self.grants;
             }
             if !scope.is_empty() {
-                client.scope = scope;
+                match client.provenance {
+                    Provenance::Dynamic => return Err(InvalidSpec::DynamicScope),
+                    Provenance::Operator | Provenance::Configured => client.scope = scope,
+                }
             }
             if !self.redirect_uris.is_empty() {
                 client.redirect_uris = self.redirect_uris;
@@ -228,6 +233,7 @@ impl Attributes {
                 client.jwks = jwks;
             }
             client.may_introspect |= self.introspect;
+            Ok(())
         })
     }
 

@@ -5,10 +5,18 @@ use tracing::{info, warn};
 use super::{compose::Assembly, failure::Failure};
 use crate::{
     config::{self, StaticPassword},
-    domain::{account::Username, client::Provenance, identifier::ClientId, time::Timestamp},
+    domain::{
+        account::{User, Username},
+        client::Provenance,
+        identifier::ClientId,
+        time::Timestamp,
+    },
     port::store::Page,
     protocol::secret::Secret,
-    service::administer_clients::{ClientError, ClientSpec},
+    service::{
+        administer_clients::{ClientError, ClientSpec},
+        administer_users::UserError,
+    },
 };
 
 pub(super) async fn declare(assembly: &Assembly, now: Timestamp) -> Result<(), Failure> {
@@ -29,7 +37,7 @@ pub(super) async fn declare(assembly: &Assembly, now: Timestamp) -> Result<(), F
     for user in &assembly.config.users {
         match &user.password {
             StaticPassword::Hash(hash) => match authority.accounts.find_user_by_name(&user.username).await? {
-                None => drop(authority.create_user_with_hash(user.username.clone(), hash.clone(), now).await?),
+                None => created(authority.create_user_with_hash(user.username.clone(), hash.clone(), now).await)?,
                 Some(known) if known.password == *hash => {}
                 Some(known) => authority.set_password_hash(&known, hash).await?,
             },
@@ -39,12 +47,20 @@ pub(super) async fn declare(assembly: &Assembly, now: Timestamp) -> Result<(), F
     Ok(())
 }
 
+/// Another instance that reads the same file may have been first.
+fn created(outcome: Result<User, UserError>) -> Result<(), Failure> {
+    match outcome {
+        Ok(_) | Err(UserError::Taken(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A password that still fits is left alone: setting it anew would end every session.
 async fn plain(assembly: &Assembly, username: &Username, password: &Secret, now: Timestamp) -> Result<(), Failure> {
     let authority = &assembly.authority;
     let copy = || Secret::new(password.expose());
     match authority.accounts.find_user_by_name(username).await? {
-        None => drop(authority.create_user(username.clone(), copy(), now).await?),
+        None => created(authority.create_user(username.clone(), copy(), now).await)?,
         Some(known) => {
             let fits = authority.passwords.verify(copy(), Some(known.password.clone())).await;
             if !fits.map_err(|error| Failure::failed(&error))? {

@@ -13,7 +13,7 @@ use super::{background, compose::Assembly, declare::declare, development, failur
 use crate::{
     config::{Config, LogFormat, Mode},
     http::{
-        App, HttpOptions,
+        App, HttpOptions, TrustedProxies,
         serve::{Drained, ServeOptions, serve},
     },
 };
@@ -36,6 +36,7 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     declare(&assembly, now).await?;
     let shutdown = shutdown_signal()?;
     let options = HttpOptions {
+        trusted_proxies: TrustedProxies::new(assembly.config.server.trusted_proxies.iter().copied()),
         body_limit: assembly.config.server.body_limit,
         body_timeout: assembly.config.server.request_timeout / BODY_SHARE,
         request_timeout: assembly.config.server.request_timeout,

@@ -56,7 +56,7 @@ impl Keys {
             Err(_) => Err("must be ES256, EdDSA, RS256 or PS256"),
         });
         let rotation_period = section.duration("rotation_period", 3600, 3650 * day);
-        let publish_ahead = section.duration("publish_ahead", 60, 365 * day);
+        let publish_ahead = section.duration("publish_ahead", 600, 365 * day);
         if let (Some(period), Some(ahead)) = (rotation_period, publish_ahead)
             && ahead >= period
         {

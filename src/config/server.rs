@@ -1,6 +1,11 @@
 //! Room `config`: `[server]`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use ipnet::IpNet;
 
 use super::reader::Reader;
 
@@ -9,6 +14,8 @@ use super::reader::Reader;
 pub struct Server {
     /// Never empty.
     pub listen: Vec<SocketAddr>,
+    /// Reverse proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long requests in flight may take to finish after SIGTERM.
     pub shutdown_grace: Duration,
     /// How long to go on accepting connections after SIGTERM, while `/readyz` says 503.
@@ -30,6 +37,12 @@ impl Server {
         if listen.as_ref().is_some_and(Vec::is_empty) {
             section.fail("listen", "at least one address is needed");
         }
+        let trusted_proxies = section.each("trusted_proxies", |text| {
+            let address = |text: &str| text.parse::<IpAddr>().map(IpNet::from);
+            text.parse::<IpNet>()
+                .or_else(|_| address(text))
+                .map_err(|_| "an address or a block such as 10.0.0.0/8 is needed")
+        });
         let shutdown_grace = section.duration("shutdown_grace", 0, 600);
         let drain_delay = section.duration("drain_delay", 0, 600);
         let request_timeout = section.duration("request_timeout", 1, 600);
@@ -37,6 +50,7 @@ impl Server {
         let body_limit = section.integer("body_limit", 1024..=16 * 1024 * 1024);
         Some(Self {
             listen: listen?,
+            trusted_proxies: trusted_proxies?,
             shutdown_grace: shutdown_grace?,
             drain_delay: drain_delay?,
             request_timeout: request_timeout?,

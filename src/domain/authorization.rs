@@ -23,6 +23,8 @@ pub const MAX_RESOURCES: usize = 8;
 /// Why a request is answered with an error at the client's redirect URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthorizationRefusal {
+    /// A parameter appeared more than once.
+    RepeatedParameter,
     /// A signed request object (RFC 9101): not supported.
     RequestObject,
     /// `response_type` is missing.
@@ -103,6 +105,9 @@ pub fn judge(
     policy: &Policy,
 ) -> Result<Authorization, AuthorizationRefusal> {
     use AuthorizationRefusal as Refusal;
+    if request.repeated {
+        return Err(Refusal::RepeatedParameter);
+    }
     if request.request.is_some() || request.request_uri.is_some() {
         return Err(Refusal::RequestObject);
     }
@@ -164,8 +169,8 @@ pub fn default_resource(client: &Client, policy: &Policy) -> Option<ResourceUri>
     if client.may_reach(default) { Some(default.clone()) } else { client.resources.first().cloned() }
 }
 
-/// The most that a client may ask humans for.
-fn ceiling(client: &Client, policy: &Policy) -> Option<Scope> {
+/// The most that a client may have from humans; `None`: whatever its resources offer.
+pub fn ceiling(client: &Client, policy: &Policy) -> Option<Scope> {
     match client.provenance {
         Provenance::Dynamic => Some(scope_ceiling(policy)),
         Provenance::Configured | Provenance::Operator if client.scope.is_empty() => None,

@@ -191,11 +191,7 @@ pub enum RedirectMismatch {
 
 /// A redirect URI that belongs to the client of the request: the only thing that an answer may be sent to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MatchedRedirect {
-    uri: RedirectUri,
-    /// Whether the request named it.
-    stated: bool,
-}
+pub struct MatchedRedirect(RedirectUri);
 
 impl MatchedRedirect {
     /// Finds the place that a request's answer goes to. The requested text is kept byte for byte.
@@ -204,28 +200,23 @@ impl MatchedRedirect {
             Some(text) => {
                 let known = registered.iter().any(|uri| uri.matches(text));
                 let uri = RedirectUri::parse(text).map_err(|_| RedirectMismatch::NotRegistered)?;
-                if known { Ok(Self { uri, stated: true }) } else { Err(RedirectMismatch::NotRegistered) }
+                if known { Ok(Self(uri)) } else { Err(RedirectMismatch::NotRegistered) }
             }
             None => match registered {
-                [only] => Ok(Self { uri: only.clone(), stated: false }),
+                [only] => Ok(Self(only.clone())),
                 _ => Err(RedirectMismatch::Missing),
             },
         }
     }
 
     /// From what a store kept of a code.
-    pub fn restore(uri: RedirectUri, stated: bool) -> Self {
-        Self { uri, stated }
+    pub fn restore(uri: RedirectUri) -> Self {
+        Self(uri)
     }
 
     /// The place.
     pub fn uri(&self) -> &RedirectUri {
-        &self.uri
-    }
-
-    /// Whether the request named it.
-    pub fn was_stated(&self) -> bool {
-        self.stated
+        &self.0
     }
 }
 
@@ -349,7 +340,7 @@ mod tests {
     #[test]
     fn one_registered_uri_may_be_left_out_of_the_request_and_several_may_not() {
         let one = MatchedRedirect::find(&uris(&["https://a.example/cb"]), None).unwrap();
-        assert!(!one.was_stated());
+        assert_eq!(one.uri().as_str(), "https://a.example/cb");
         let two = uris(&["https://a.example/cb", "https://a.example/other"]);
         assert_eq!(MatchedRedirect::find(&two, None), Err(RedirectMismatch::Missing));
     }

@@ -8,9 +8,12 @@ use super::{
     client::{ApplicationType, AuthenticationMethod, GrantType},
     policy::Policy,
     redirect::{InvalidRedirectUri, RedirectKind, RedirectUri},
-    scope::{OFFLINE_ACCESS, Scope, ScopeToken},
+    scope::{Scope, ScopeToken},
 };
-use crate::protocol::{jose::JwkSet, registration::ClientMetadata};
+use crate::protocol::{
+    jose::{Jwk, JwkSet},
+    registration::ClientMetadata,
+};
 
 /// The most redirect URIs of one client.
 pub const MAX_REDIRECT_URIS: usize = 20;
@@ -28,7 +31,7 @@ pub enum RegistrationRefusal {
     /// More than [`MAX_REDIRECT_URIS`].
     #[error("too many redirect_uris")]
     TooManyRedirectUris,
-    /// One of them may not be registered.
+    /// None of them may be registered; why the first one may not.
     #[error("a redirect URI may not be registered: {0}")]
     RedirectUri(InvalidRedirectUri),
     /// None of the grant types is available to this client.
@@ -119,13 +122,20 @@ fn redirect_uris(asked: Vec<String>, required: bool) -> Result<Vec<RedirectUri>,
         return Err(RegistrationRefusal::TooManyRedirectUris);
     }
     let mut uris = Vec::with_capacity(asked.len());
+    let mut refused = None;
     for text in &asked {
-        let uri = RedirectUri::parse(text).map_err(RegistrationRefusal::RedirectUri)?;
-        if !uris.contains(&uri) {
-            uris.push(uri);
+        match RedirectUri::parse(text) {
+            Ok(uri) if uris.contains(&uri) => {}
+            Ok(uri) => uris.push(uri),
+            Err(why) => refused = refused.or(Some(why)),
         }
     }
-    if required && uris.is_empty() { Err(RegistrationRefusal::NoRedirectUri) } else { Ok(uris) }
+    // The answer states what is registered; a request fails only if nothing usable is left.
+    match refused {
+        Some(why) if uris.is_empty() => Err(RegistrationRefusal::RedirectUri(why)),
+        None if required && uris.is_empty() => Err(RegistrationRefusal::NoRedirectUri),
+        Some(_) | None => Ok(uris),
+    }
 }
 
 /// OpenID Connect Registration 2: `web` clients stay off this machine. Absent or unknown: inferred.
@@ -156,9 +166,20 @@ fn jwks(keys: Option<JwkSet>, authentication: AuthenticationMethod) -> Result<Op
             return Err(RegistrationRefusal::TooManyKeys);
         }
     }
-    // A shared secret is no public key, and an encryption key signs nothing.
-    set.keys.retain(|k| matches!(k.kty.as_str(), "EC" | "OKP" | "RSA") && k.public_key_use.as_deref() != Some("enc"));
+    set.keys.retain(is_usable);
     if set.keys.is_empty() { Err(RegistrationRefusal::NoKey) } else { Ok(Some(set)) }
+}
+
+/// Whether assertions can be checked with the key: a public one, for signatures, of a kind that this server verifies. A shared
+/// secret is no public key, and an encryption key signs nothing.
+fn is_usable(key: &Jwk) -> bool {
+    let kind = match (key.kty.as_str(), key.crv.as_deref()) {
+        ("EC", Some("P-256")) => key.x.is_some() && key.y.is_some(),
+        ("OKP", Some("Ed25519")) => key.x.is_some(),
+        ("RSA", _) => key.n.is_some() && key.e.is_some(),
+        _ => false,
+    };
+    kind && key.public_key_use.as_deref().is_none_or(|purpose| purpose == "sig")
 }
 
 /// The most that a client which registers itself may ask humans for.
@@ -167,9 +188,7 @@ pub fn scope_ceiling(policy: &Policy) -> Scope {
         policy.resources.scopes_supported().iter().filter_map(|name| ScopeToken::parse(name).ok()).collect();
     match &policy.registration.scope_ceiling {
         None => everything,
-        Some(ceiling) => {
-            everything.iter().filter(|t| ceiling.contains(t) || t.as_str() == OFFLINE_ACCESS).cloned().collect()
-        }
+        Some(ceiling) => everything.iter().filter(|t| ceiling.contains(t) || t.is_offline_access()).cloned().collect(),
     }
 }
 

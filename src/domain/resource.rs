@@ -127,7 +127,7 @@ impl Resource {
     /// permits nothing by itself.
     pub fn scope_at(&self, granted: &Scope) -> Option<Scope> {
         let own = self.scope();
-        let here: Scope = granted.iter().filter(|t| own.contains(t) || t.as_str() == OFFLINE_ACCESS).cloned().collect();
+        let here: Scope = granted.iter().filter(|t| own.contains(t) || t.is_offline_access()).cloned().collect();
         (!here.is_empty()).then_some(here)
     }
 

@@ -33,6 +33,11 @@ impl ScopeToken {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is `offline_access`.
+    pub fn is_offline_access(&self) -> bool {
+        &*self.0 == OFFLINE_ACCESS
+    }
 }
 
 impl TryFrom<String> for ScopeToken {
@@ -76,11 +81,6 @@ impl Scope {
     /// Whether the token is in the set.
     pub fn contains(&self, token: &ScopeToken) -> bool {
         self.0.contains(token)
-    }
-
-    /// Whether the set has `offline_access`.
-    pub fn has_offline_access(&self) -> bool {
-        self.iter().any(|t| t.as_str() == OFFLINE_ACCESS)
     }
 
     /// Whether every token is in `other`.

@@ -5,7 +5,7 @@ use askama::Template;
 use axum::{
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        HeaderMap, HeaderValue, StatusCode, Uri,
         header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, SET_COOKIE, X_FRAME_OPTIONS},
     },
     response::{IntoResponse, Response},
@@ -14,14 +14,14 @@ use url::{Url, form_urlencoded};
 
 use super::{
     App,
-    extract::{AuthorizationForm, Browser, Now, TokenForm, cookie_name},
+    extract::{Browser, FormRejection, Now, TokenForm, cookie_name},
     page::{
         STYLE_SOURCE,
         consent::{ConsentPage, Destination, ScopeLine, Vouching},
         error::ErrorPage,
         login::{LoginPage, LoginProblem},
     },
-    respond::{ErrorText, Refusal, error_page_of, no_store, with_type},
+    respond::{ErrorText, Refusal, error_page_of, no_store, status_of, with_type},
     router::path,
 };
 use crate::{
@@ -29,9 +29,13 @@ use crate::{
         client::Provenance,
         redirect::{RedirectKind, RedirectUri},
         resource::Resource,
-        scope::{OFFLINE_ACCESS, Scope},
+        scope::{Scope, ScopeToken},
     },
-    protocol::{authorization::AuthorizationRequest, error::AuthorizationErrorCode, form::Form},
+    protocol::{
+        authorization::AuthorizationRequest,
+        error::AuthorizationErrorCode,
+        form::{Form, FormError},
+    },
     service::{
         authorize::{
             AccessDuration, Addressee, AuthorizeError, CodeIssued, ConsentView, Decision, LogInView, Next, Unaddressed,
@@ -41,22 +45,23 @@ use crate::{
 };
 
 /// A request arrives.
-pub(super) async fn authorize(
-    State(app): State<App>,
-    Now(now): Now,
-    Browser(browser): Browser,
-    AuthorizationForm(form): AuthorizationForm,
-) -> Response {
-    let form = match form {
-        Ok(form) => form,
-        Err(rejection) => {
-            tracing::info!(?rejection, "unreadable authorization request");
-            return error_page(&app, &UNREADABLE, None);
-        }
+pub(super) async fn authorize(State(app): State<App>, Now(now): Now, Browser(browser): Browser, uri: Uri) -> Response {
+    let (form, repeated) = match Form::parse_marking(uri.query().unwrap_or_default().as_bytes()) {
+        Ok(read) => read,
+        Err(error) => return unreadable_form(&app, FormRejection::Malformed(error)),
     };
+    // Where the answer goes must be beyond doubt; anything else that is repeated is an error for the client to hear of.
+    if repeated.iter().any(|name| matches!(name.as_str(), "client_id" | "redirect_uri")) {
+        return unreadable_form(&app, FormRejection::Malformed(FormError::Repeated));
+    }
     let known = browser.is_some();
     let browser = browser.unwrap_or_else(|| app.authority().new_browser());
-    let next = app.authority().begin(AuthorizationRequest::from(&form), &browser, now).await;
+    let request = AuthorizationRequest { repeated: !repeated.is_empty(), ..AuthorizationRequest::from(&form) };
+    let request = match repeated.iter().any(|name| name == "state") {
+        true => AuthorizationRequest { state: None, ..request },
+        false => request,
+    };
+    let next = app.authority().begin(request, &browser, now).await;
     let mut response = show(&app, next);
     if !known {
         set_cookie(&app, response.headers_mut(), &browser, None);
@@ -64,18 +69,36 @@ pub(super) async fn authorize(
     response
 }
 
+/// RFC 6749 3.1: a request may also be posted. A browser that comes from another site posts without its cookie, so the same
+/// request is asked for again in a way that brings it.
+pub(super) async fn authorize_posted(State(app): State<App>, request: Request) -> Response {
+    match TokenForm::read(request, &app).await {
+        Ok(read) => see_other(&authorize_again(&app, &AuthorizationRequest::from(&read.form))),
+        Err(rejection) => unreadable_form(&app, rejection),
+    }
+}
+
+/// The page for a form or query that cannot be read.
+pub(super) fn unreadable_form(app: &App, rejection: FormRejection) -> Response {
+    tracing::info!(?rejection, "unreadable form");
+    error_page(app, &ErrorText { status: status_of(rejection), ..UNREADABLE }, None)
+}
+
 /// The next step after a login.
 pub(super) async fn consent_page(
     State(app): State<App>,
     Now(now): Now,
     Browser(browser): Browser,
-    AuthorizationForm(form): AuthorizationForm,
+    uri: Uri,
 ) -> Response {
-    let interaction = form.ok().map(|form| open(&app, &form, browser.as_ref(), now));
-    match (interaction, browser) {
-        (Some(Ok(interaction)), Some(browser)) => show(&app, app.authority().proceed(interaction, &browser, now).await),
-        (Some(Err(broken)), _) => unaddressed(&app, &Unaddressed::Interaction(broken)),
-        (None, _) | (_, None) => unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable)),
+    let form = match Form::parse(uri.query().unwrap_or_default().as_bytes()) {
+        Ok(form) => form,
+        Err(error) => return unreadable_form(&app, FormRejection::Malformed(error)),
+    };
+    match (open(&app, &form, browser.as_ref(), now), browser) {
+        (Ok(interaction), Some(browser)) => show(&app, app.authority().proceed(interaction, &browser, now).await),
+        (Ok(_), None) => unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable)),
+        (Err(broken), _) => unaddressed(&app, &Unaddressed::Interaction(broken)),
     }
 }
 
@@ -87,7 +110,10 @@ pub(super) async fn decide(
     request: Request,
 ) -> Response {
     let unreadable = || unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable));
-    let Ok(TokenForm { form, .. }) = TokenForm::read(request, &app).await else { return unreadable() };
+    let form = match TokenForm::read(request, &app).await {
+        Ok(read) => read.form,
+        Err(rejection) => return unreadable_form(&app, rejection),
+    };
     let decision = match form.get("decision") {
         Some("approve") => Decision::Approve,
         Some("deny") => Decision::Deny,
@@ -149,6 +175,7 @@ fn ask_consent(app: &App, view: &ConsentView) -> Response {
         let host = url.host_str()?;
         Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
     });
+    let (new, known) = (describe(&view.new, &view.resources), describe(&view.known, &view.resources));
     let page = ConsentPage {
         form_action: &app.path(path::CONSENT),
         request: &app.authority().seal_interaction(&view.interaction),
@@ -165,25 +192,34 @@ fn ask_consent(app: &App, view: &ConsentView) -> Response {
         },
         resource_name: &join(|r| &r.name),
         resource_uri: &join(|r| r.uri.as_str()),
-        new_scopes: &lines(&view.new, &view.resources),
-        already_granted: &lines(&view.known, &view.resources),
+        new_scopes: &lines(&new),
+        already_granted: &lines(&known),
         duration: &duration_sentence(app.authority().access_duration(view)),
         sign_out_action: &app.path(path::LOGOUT),
     };
     html(StatusCode::OK, &page, Some(uri))
 }
 
-fn lines<'a>(scope: &'a Scope, resources: &'a [Resource]) -> Vec<ScopeLine<'a>> {
-    let describe = |name: &str| match name {
-        OFFLINE_ACCESS => Some("Keep this access while you are away, without asking you to sign in again"),
-        name => {
-            resources.iter().flat_map(|r| &r.scopes).find(|s| s.name.as_str() == name).map(|s| s.description.as_str())
+/// Each scope with what it means: at every resource that knows it, if there are several.
+fn describe(scope: &Scope, resources: &[Resource]) -> Vec<(String, String)> {
+    let meaning = |token: &ScopeToken| {
+        if token.is_offline_access() {
+            return "Keep this access while you are away, without asking you to sign in again".to_owned();
         }
+        let known = resources.iter().filter_map(|resource| {
+            let definition = resource.scopes.iter().find(|s| s.name == *token)?;
+            Some(match resources {
+                [_] => definition.description.clone(),
+                _ => format!("{} ({})", definition.description, resource.name),
+            })
+        });
+        known.collect::<Vec<_>>().join("; ")
     };
-    scope
-        .iter()
-        .map(|t| ScopeLine { name: t.as_str(), description: describe(t.as_str()).unwrap_or_default() })
-        .collect()
+    scope.iter().map(|token| (token.as_str().to_owned(), meaning(token))).collect()
+}
+
+fn lines(described: &[(String, String)]) -> Vec<ScopeLine<'_>> {
+    described.iter().map(|(name, description)| ScopeLine { name, description }).collect()
 }
 
 fn duration_sentence(duration: AccessDuration) -> String {
@@ -261,6 +297,7 @@ pub(super) fn unaddressed(app: &App, error: &Unaddressed) -> Response {
         | Unaddressed::Interaction(
             BrokenInteraction::OtherBrowser(request)
             | BrokenInteraction::Expired(request)
+            | BrokenInteraction::Changed(request)
             | BrokenInteraction::Answered(request),
         ) => Some(authorize_again(app, request)),
         Unaddressed::Interaction(BrokenInteraction::Unreadable)
@@ -320,7 +357,6 @@ pub(super) fn html(status: StatusCode, page: &impl Template, leads_to: Option<&R
     }
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin"));
     response
 }
 

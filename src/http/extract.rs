@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::IpAddr, net::SocketAddr};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, FromRequest, FromRequestParts, Request},
+    extract::{ConnectInfo, FromRequestParts, Request},
     http::{
         HeaderMap, StatusCode,
         header::{AUTHORIZATION, CONTENT_TYPE, COOKIE},
@@ -212,23 +212,5 @@ impl FromRequestParts<App> for Peer {
         let peer = ConnectInfo::<SocketAddr>::from_request_parts(parts, app).await;
         // Only a server that was wired wrongly has none; guessing would put everybody into one bucket.
         peer.map(|ConnectInfo(address)| Self(address.ip())).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
-    }
-}
-
-/// The parameters of an authorization request: from the query of a GET or the form of a POST (RFC 6749 3.1).
-pub(super) struct AuthorizationForm(pub(super) Result<Form, FormRejection>);
-
-impl FromRequest<App> for AuthorizationForm {
-    type Rejection = Infallible;
-
-    async fn from_request(request: Request, app: &App) -> Result<Self, Infallible> {
-        if request.method() == axum::http::Method::POST {
-            return Ok(Self(TokenForm::read(request, app).await.map(|read| read.form)));
-        }
-        let query = request.uri().query().unwrap_or_default();
-        if query.len() > app.0.options.body_limit {
-            return Ok(Self(Err(FormRejection::TooLarge)));
-        }
-        Ok(Self(Form::parse(query.as_bytes()).map_err(FormRejection::Malformed)))
     }
 }

@@ -10,6 +10,7 @@ mod extract;
 mod health;
 mod introspect;
 pub mod page;
+mod peer;
 mod register;
 mod registration_limit;
 pub mod respond;
@@ -32,13 +33,16 @@ use std::{
 use self::registration_limit::RegistrationLimit;
 pub use self::{
     extract::{BearerRejection, FormRejection, JsonRejection},
+    peer::TrustedProxies,
     router::{ROUTES, Route, path, router},
 };
 use crate::{port::clock::Clock, service::Authority};
 
 /// What the operator decides about the door.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpOptions {
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// The largest body, in bytes.
     pub body_limit: usize,
     /// How long a body may take to arrive.
@@ -54,6 +58,7 @@ pub struct HttpOptions {
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
+            trusted_proxies: TrustedProxies::default(),
             body_limit: 64 * 1024,
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),

@@ -1,7 +1,7 @@
 //! `POST /oauth/register` (RFC 7591) and `GET|PUT|DELETE /oauth/register/{client_id}` (RFC 7592).
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
@@ -11,6 +11,7 @@ use super::{
     extract::{BearerRejection, Now, bearer, client_metadata},
     respond::{RegistrationFailure, json, no_store},
 };
+use crate::service::register::RegisterError;
 
 type Answer = Result<Response, RegistrationFailure>;
 
@@ -26,25 +27,39 @@ pub(super) async fn post(State(app): State<App>, Now(now): Now, request: Request
     Ok(no_store(json(StatusCode::CREATED, &information)))
 }
 
-pub(super) async fn get(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
-    let information = app.authority().read_registration(&id, &bearer(&headers)?).await?;
+pub(super) async fn get(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Answer {
+    let information = app.authority().read_registration(&id(path)?, &bearer(&headers)?).await?;
     Ok(no_store(json(StatusCode::OK, &information)))
 }
 
-pub(super) async fn put(State(app): State<App>, Now(now): Now, Path(id): Path<String>, request: Request) -> Answer {
+pub(super) async fn put(
+    State(app): State<App>,
+    Now(now): Now,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Answer {
     let (parts, body) = request.into_parts();
     let token = bearer(&parts.headers)?;
     let metadata = client_metadata(&parts.headers, body, &app).await?;
-    let information = app.authority().update_registration(&id, &token, metadata, now).await?;
+    let information = app.authority().update_registration(&id(path)?, &token, metadata, now).await?;
     Ok(no_store(json(StatusCode::OK, &information)))
 }
 
 pub(super) async fn delete(
     State(app): State<App>,
     Now(now): Now,
-    Path(id): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Answer {
-    app.authority().delete_registration(&id, &bearer(&headers)?, now).await?;
+    app.authority().delete_registration(&id(path)?, &bearer(&headers)?, now).await?;
     Ok(no_store(StatusCode::NO_CONTENT.into_response()))
+}
+
+/// A path that does not decode names nobody.
+fn id(path: Result<Path<String>, PathRejection>) -> Result<String, RegisterError> {
+    path.map(|Path(id)| id).map_err(|_| RegisterError::Unauthorized)
 }

@@ -93,7 +93,7 @@ pub fn router(app: &App) -> Router {
         .merge(metadata(app))
         .layer(cors());
     let closed_to_scripts = Router::new()
-        .route(&at(path::AUTHORIZE), get(authorize::authorize).post(authorize::authorize))
+        .route(&at(path::AUTHORIZE), get(authorize::authorize).post(authorize::authorize_posted))
         .route(&at(path::LOGIN), post(sign_in::log_in))
         .route(&at(path::CONSENT), get(authorize::consent_page).post(authorize::decide))
         .route(&at(path::LOGOUT), post(sign_in::log_out))
@@ -139,7 +139,8 @@ fn cors() -> CorsLayer {
 }
 
 /// A request that is stuck is given up; what it was doing is done or undone as a whole, because every step of a store is one.
-async fn bounded(State(app): State<App>, request: Request, next: Next) -> Response<Body> {
+async fn bounded(State(app): State<App>, mut request: Request, next: Next) -> Response<Body> {
+    app.0.options.trusted_proxies.apply(&mut request);
     let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
     let answer = next.run(request).instrument(span);
     match tokio::time::timeout(app.0.options.request_timeout, answer).await {

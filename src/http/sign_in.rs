@@ -2,15 +2,17 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    http::{HeaderValue, StatusCode, Uri, header::RETRY_AFTER},
     response::Response,
 };
 use url::form_urlencoded;
 
 use super::{
     App,
-    authorize::{authorize_again, error_page, html, log_in_page, open, see_other, set_cookie, unaddressed},
-    extract::{AuthorizationForm, Browser, Now, Peer, TokenForm},
+    authorize::{
+        authorize_again, error_page, html, log_in_page, open, see_other, set_cookie, unaddressed, unreadable_form,
+    },
+    extract::{Browser, Now, Peer, TokenForm},
     page::{login::LoginProblem, signed_out::SignedOutPage},
     respond::{ErrorText, STORE_RETRY_SECONDS, log_failure},
     router::path,
@@ -34,7 +36,10 @@ pub(super) async fn log_in(
     request: Request,
 ) -> Response {
     let unreadable = || unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable));
-    let Ok(TokenForm { form, .. }) = TokenForm::read(request, &app).await else { return unreadable() };
+    let form = match TokenForm::read(request, &app).await {
+        Ok(read) => read.form,
+        Err(rejection) => return unreadable_form(&app, rejection),
+    };
     let interaction = match open(&app, &form, browser.as_ref(), now) {
         Ok(interaction) => interaction,
         Err(broken) => return unaddressed(&app, &Unaddressed::Interaction(broken)),
@@ -71,6 +76,9 @@ async fn ask_again(
             let minutes = until.since(now).as_secs().div_ceil(60);
             let retry_after_minutes = u32::try_from(minutes).unwrap_or(u32::MAX);
             (LoginProblem::TooManyAttempts { retry_after_minutes }, StatusCode::TOO_MANY_REQUESTS)
+        }
+        LogInError::NotAsked => {
+            return unaddressed(app, &Unaddressed::Interaction(BrokenInteraction::Unreadable));
         }
         LogInError::Store(error) => return try_later(app, error),
         LogInError::Password(error) => return try_later(app, error),
@@ -111,7 +119,10 @@ pub(super) async fn log_out(
     request: Request,
 ) -> Response {
     let unreadable = || unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable));
-    let Ok(TokenForm { form, .. }) = TokenForm::read(request, &app).await else { return unreadable() };
+    let form = match TokenForm::read(request, &app).await {
+        Ok(read) => read.form,
+        Err(rejection) => return unreadable_form(&app, rejection),
+    };
     // The sealed request is also what makes this form ours: another site cannot log anybody out.
     let interaction = match open(&app, &form, browser.as_ref(), now) {
         Ok(interaction) => interaction,
@@ -127,8 +138,8 @@ pub(super) async fn log_out(
 }
 
 /// Goodbye, with a way to go on with the request that was interrupted.
-pub(super) async fn signed_out(State(app): State<App>, AuthorizationForm(form): AuthorizationForm) -> Response {
-    let form = form.unwrap_or_else(|_| Form::default());
+pub(super) async fn signed_out(State(app): State<App>, uri: Uri) -> Response {
+    let form = Form::parse(uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
     let request = AuthorizationRequest::from(&form);
     let again = request.client_id.is_some().then(|| authorize_again(&app, &request));
     html(StatusCode::OK, &SignedOutPage { continue_url: again.as_deref() }, None)

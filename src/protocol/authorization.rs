@@ -27,6 +27,8 @@ pub struct AuthorizationRequest {
     pub request: Option<String>,
     /// The same by reference.
     pub request_uri: Option<String>,
+    /// Whether some parameter appeared more than once (RFC 6749 3.1).
+    pub repeated: bool,
 }
 
 impl From<&Form> for AuthorizationRequest {
@@ -48,6 +50,7 @@ impl From<&Form> for AuthorizationRequest {
             ui_locales: owned("ui_locales"),
             request: owned("request"),
             request_uri: owned("request_uri"),
+            repeated: false,
         }
     }
 }

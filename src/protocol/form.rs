@@ -3,6 +3,8 @@
 //! One reader serves query strings and bodies. It refuses what lenient readers repair (bad percent escapes, text that is
 //! not UTF-8), because two parties that repair differently can be played against each other.
 
+use std::fmt;
+
 use percent_encoding::percent_decode;
 use thiserror::Error;
 
@@ -27,26 +29,44 @@ pub enum FormError {
 }
 
 /// The parameters of one request, in order; each name at most once, `resource` excepted (RFC 8707 2).
-#[derive(Debug, Clone, Default)]
+///
+/// It does not print: any value may be a secret.
+#[derive(Clone, Default)]
 pub struct Form(Vec<(String, String)>);
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl Form {
     /// Reads the bytes of a body or of a query string.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormError> {
+        match Self::parse_marking(bytes)? {
+            (form, repeated) if repeated.is_empty() => Ok(form),
+            _ => Err(FormError::Repeated),
+        }
+    }
+
+    /// The same, but names the parameters that appear more than once instead of refusing them; their first value counts.
+    pub fn parse_marking(bytes: &[u8]) -> Result<(Self, Vec<String>), FormError> {
+        let mut repeated = Vec::new();
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in bytes.split(|b| *b == b'&').filter(|p| !p.is_empty()) {
-            if pairs.len() == MAX_PARAMETERS {
+            if pairs.len() + repeated.len() == MAX_PARAMETERS {
                 return Err(FormError::TooMany);
             }
             let mut halves = pair.splitn(2, |b| *b == b'=');
             let name = decode(halves.next().unwrap_or_default())?;
             let value = decode(halves.next().unwrap_or_default())?;
             if name != "resource" && pairs.iter().any(|(n, _)| *n == name) {
-                return Err(FormError::Repeated);
+                repeated.push(name);
+            } else {
+                pairs.push((name, value));
             }
-            pairs.push((name, value));
         }
-        Ok(Self(pairs))
+        Ok((Self(pairs), repeated))
     }
 
     /// The value of `name`; RFC 6749 3.1: a parameter without a value counts as absent.

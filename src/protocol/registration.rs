@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::jose::JwkSet;
+use super::{jose::JwkSet, secret::Secret};
 
 /// What a client asks to be registered as. Unknown members are ignored; a member of an odd type counts as absent when
 /// nothing depends on it, because real clients send all sorts of things.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ClientMetadata {
     pub redirect_uris: Option<Vec<String>>,
@@ -28,7 +28,8 @@ pub struct ClientMetadata {
     pub software_id: Option<String>,
     #[serde(deserialize_with = "lenient")]
     pub software_version: Option<String>,
-    /// Read strictly: a key that is half understood is worse than a refusal.
+    /// A set that is half understood is none.
+    #[serde(deserialize_with = "lenient")]
     pub jwks: Option<JwkSet>,
     /// Not fetched by this server yet; its presence is refused where a key is needed.
     #[serde(deserialize_with = "lenient")]
@@ -37,8 +38,12 @@ pub struct ClientMetadata {
     #[serde(deserialize_with = "lenient")]
     pub client_id: Option<String>,
     /// RFC 7592 2.2: an update may repeat it, and may not choose it.
-    #[serde(deserialize_with = "lenient")]
-    pub client_secret: Option<String>,
+    #[serde(deserialize_with = "lenient_secret")]
+    pub client_secret: Option<Secret>,
+}
+
+fn lenient_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(lenient::<D, String>(deserializer)?.map(Secret::new))
 }
 
 /// Reads a `T`, or nothing when the value has another shape.

@@ -52,6 +52,15 @@ pub enum InvalidSpec {
     /// Neither a grant type nor introspection.
     #[error("the client could do nothing: give it a grant type, or let it introspect")]
     Useless,
+    /// Client credentials without a scope.
+    #[error("client_credentials needs a scope: no human decides")]
+    NoScope,
+    /// The scope of a client that registers itself is bounded by policy, not by its registration.
+    #[error(
+        "the scope of a dynamic client is bounded by registration.scope_ceiling; name the resources that it may reach, or \
+             disable it"
+    )]
+    DynamicScope,
     /// Introspection by a public client, or for no resource.
     #[error("introspection needs a confidential client and at least one resource")]
     Introspection,
@@ -105,6 +114,8 @@ impl ClientSpec {
             && self.jwks.as_ref().is_none_or(|set| set.keys.is_empty())
         {
             Err(InvalidSpec::NoKeys)
+        } else if has(GrantType::ClientCredentials) && self.scope.is_empty() {
+            Err(InvalidSpec::NoScope)
         } else if self.may_introspect && (public || self.resources.is_empty()) {
             Err(InvalidSpec::Introspection)
         } else {

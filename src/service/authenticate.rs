@@ -43,6 +43,9 @@ pub enum AuthenticateError {
     /// The assertion is no signed statement of this client.
     #[error("client assertion: {0}")]
     Assertion(#[from] AssertionError),
+    /// The assertion is about a client that may not act, or that authenticates otherwise.
+    #[error("client assertion about no client that uses them: {0:?}")]
+    AssertionOfNobody(Option<NoClient>),
     /// The assertion does not say what it must.
     #[error("client assertion: {0}")]
     AssertionClaims(#[from] AssertionRefusal),
@@ -116,8 +119,11 @@ impl Authority {
         if client_id.is_some_and(|id| id != claimed) {
             return Err(AssertionRefusal::WrongClient.into());
         }
-        let client = self.find(&claimed).await?;
-        registered_for(&client, AuthenticationMethod::PrivateKeyJwt)?;
+        let client = self.active_client(&claimed).await?;
+        let client = client.map_err(|nobody| AuthenticateError::AssertionOfNobody(Some(nobody)))?;
+        if client.authentication != AuthenticationMethod::PrivateKeyJwt {
+            return Err(AuthenticateError::AssertionOfNobody(None));
+        }
         let keys = client.jwks.as_ref().ok_or(AssertionError::NoKey)?;
         let claims = self.assertions.verify(assertion, keys)?;
         let token_endpoint = self.issuer.endpoint(TOKEN_PATH);

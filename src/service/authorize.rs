@@ -184,7 +184,7 @@ impl Authority {
             }
             let resource = self.resources_of(authorization).next().unwrap_or(self.policy.resources.default_resource());
             return Ok(Next::LogIn(Box::new(LogInView {
-                interaction,
+                interaction: interaction.ask_to_log_in(),
                 resource: resource.clone(),
                 login_hint: authorization.login_hint.clone(),
                 redirect: authorization.redirect.clone(),
@@ -198,7 +198,7 @@ impl Authority {
                 Err(judged.refuse(AuthorizationRefusal::ConsentRequired))
             }
             Step::AskConsent { new, known } => Ok(Next::AskConsent(Box::new(ConsentView {
-                interaction,
+                interaction: interaction.ask_consent(client, &authorization.redirect),
                 redirect: authorization.redirect.clone(),
                 resources: self.resources_of(authorization).cloned().collect(),
                 client: judged.client,
@@ -218,8 +218,13 @@ impl Authority {
         now: Timestamp,
     ) -> Result<CodeIssued, AuthorizeError> {
         let judged = self.judge(&interaction.request).await?;
+        // What the human saw is what they agree to, whatever the client has changed since.
+        interaction.asked_consent(&judged.client, &judged.authorization.redirect).map_err(Unaddressed::Interaction)?;
         let session = self.session(browser, now).await.map_err(|e| judged.fail(e))?;
-        let Some((session, _)) = session else {
+        let login =
+            session.as_ref().map(|(session, _)| Login { auth_time: session.auth_time, fresh: interaction.fresh_login });
+        let logged_in = session.filter(|_| !authorization::needs_login(&judged.authorization, login, now));
+        let Some((session, _)) = logged_in else {
             return Err(Unaddressed::SessionOver(Box::new(interaction.request)).into());
         };
         let single = interaction.is_answered_by(self.policy.lifetimes.interaction);
@@ -258,23 +263,24 @@ impl Authority {
         authorization.resources.iter().filter_map(|uri| self.policy.resources.find(uri.as_str()))
     }
 
-    /// What the human agreed to at every one of the resources that are asked for.
+    /// What of the request the human agreed to before: at every resource where it means anything.
     async fn consented(&self, user: &User, authorization: &Authorization) -> Result<Scope, StoreError> {
-        let mut common: Option<Scope> = None;
-        for resource in &authorization.resources {
-            let here = self.accounts.consented(&user.id, &authorization.client_id, resource).await?;
-            common = Some(common.map_or(here.clone(), |before| before.intersection(&here)));
+        let mut missing = Scope::NONE;
+        for resource in self.resources_of(authorization) {
+            let asked = resource.scope_at(&authorization.scope).unwrap_or_default();
+            let agreed = self.accounts.consented(&user.id, &authorization.client_id, &resource.uri).await?;
+            missing = missing.union(&asked.difference(&agreed));
         }
-        Ok(common.unwrap_or_default())
+        Ok(authorization.scope.difference(&missing))
     }
 
     async fn remember(&self, judged: &Judged, session: &Session, now: Timestamp) -> Result<(), StoreError> {
-        for resource in &judged.authorization.resources {
+        for resource in self.resources_of(&judged.authorization) {
             let consent = Consent {
                 user_id: session.user_id.clone(),
                 client_id: judged.client.id.clone(),
-                resource: resource.clone(),
-                scope: judged.authorization.scope.clone(),
+                resource: resource.uri.clone(),
+                scope: resource.scope_at(&judged.authorization.scope).unwrap_or_default(),
                 updated_at: now,
             };
             self.accounts.add_consent(&consent).await?;

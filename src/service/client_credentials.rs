@@ -10,7 +10,7 @@ use crate::{
         authorization::default_resource,
         client::{Client, GrantType},
         resource::Resource,
-        scope::{OFFLINE_ACCESS, Scope},
+        scope::Scope,
         time::Timestamp,
     },
     port::store::{Recording, StoreError},
@@ -79,18 +79,16 @@ impl Authority {
     }
 }
 
-/// RFC 6749 3.3: within what the client was registered for; a client that was registered for nothing special has the
-/// resource's default scope.
+/// RFC 6749 3.3: within what the client was registered for. No human decides, so nothing is implied.
 fn scope(client: &Client, resource: &Resource, asked: Option<&str>) -> Result<Scope, ClientCredentialsError> {
     let refused = || ClientCredentialsError::ScopeRefused;
-    let available =
-        if client.scope.is_empty() { resource.default_scope() } else { client.scope.intersection(&resource.scope()) };
+    let available = client.scope.intersection(&resource.scope());
     let asked: Scope = match asked {
         None => available.clone(),
         // There is nobody to be offline: some clients ask by habit, and none gets a refresh token here.
         Some(text) => {
             let asked = Scope::parse(text).map_err(|_| refused())?;
-            asked.iter().filter(|t| t.as_str() != OFFLINE_ACCESS).cloned().collect()
+            asked.iter().filter(|t| !t.is_offline_access()).cloned().collect()
         }
     };
     if asked.is_empty() || !asked.is_within(&available) { Err(refused()) } else { Ok(asked) }

@@ -14,7 +14,9 @@ use super::Authority;
 use crate::{
     domain::{
         assertion::{ReplayId, SingleUse},
+        client::Client,
         credential::{Credential, Digest, SessionToken},
+        redirect::{MatchedRedirect, RedirectUri},
         time::Timestamp,
     },
     port::crypto::Purpose,
@@ -36,6 +38,19 @@ pub struct Interaction {
     began_at: Timestamp,
     /// Whether the human has logged in in answer to this very request.
     pub fresh_login: bool,
+    /// What the human was asked; an answer to anything else is no answer.
+    asked: Asked,
+}
+
+/// The question that a page puts to the human.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Asked {
+    /// Nothing yet.
+    Nothing,
+    /// Who they are.
+    LogIn,
+    /// Whether they agree: to this client as it was then, and to the code going there.
+    Consent { redirect: RedirectUri, client_version: u64 },
 }
 
 /// Why a form does not continue anything.
@@ -50,12 +65,45 @@ pub enum BrokenInteraction {
     /// The human took too long. It can be started again.
     #[error("expired")]
     Expired(Box<AuthorizationRequest>),
+    /// The client changed what the human was shown. It can be started again.
+    #[error("the client changed meanwhile")]
+    Changed(Box<AuthorizationRequest>),
     /// It has been answered before. It can be started again.
     #[error("answered before")]
     Answered(Box<AuthorizationRequest>),
 }
 
 impl Interaction {
+    /// The human is asked to log in.
+    pub(super) fn ask_to_log_in(self) -> Self {
+        Self { asked: Asked::LogIn, ..self }
+    }
+
+    /// The human is asked for consent: for a code to this redirect URI of this client.
+    pub(super) fn ask_consent(self, client: &Client, redirect: &MatchedRedirect) -> Self {
+        let asked = Asked::Consent { redirect: redirect.uri().clone(), client_version: client.version };
+        Self { asked, ..self }
+    }
+
+    /// Whether the human was asked to log in.
+    pub(super) fn asked_to_log_in(&self) -> bool {
+        self.asked == Asked::LogIn
+    }
+
+    /// Whether the human was asked to agree to just this.
+    pub(super) fn asked_consent(&self, client: &Client, redirect: &MatchedRedirect) -> Result<(), BrokenInteraction> {
+        match &self.asked {
+            Asked::Consent { redirect: shown, client_version } => {
+                if shown == redirect.uri() && *client_version == client.version {
+                    Ok(())
+                } else {
+                    Err(BrokenInteraction::Changed(Box::new(self.request.clone())))
+                }
+            }
+            Asked::Nothing | Asked::LogIn => Err(BrokenInteraction::Unreadable),
+        }
+    }
+
     pub(super) fn is_answered_by(&self, lifetime: Duration) -> SingleUse {
         SingleUse { id: ReplayId::of(&[b"consent", &self.id]), until: self.began_at.plus(lifetime) }
     }
@@ -70,7 +118,14 @@ impl Authority {
         fresh_login: bool,
         now: Timestamp,
     ) -> Interaction {
-        Interaction { request, browser: browser.digest(), id: self.entropy.name(), began_at: now, fresh_login }
+        Interaction {
+            request,
+            browser: browser.digest(),
+            id: self.entropy.name(),
+            began_at: now,
+            fresh_login,
+            asked: Asked::Nothing,
+        }
     }
 
     /// The text for the form field.

@@ -7,6 +7,7 @@ use super::Authority;
 use crate::{
     domain::{
         access::{AccessToken, OpaqueRecord, Subject},
+        authorization,
         client::{Client, GrantType},
         credential::{Credential, OpaqueAccessToken, RefreshToken},
         grant::Grant,
@@ -70,9 +71,10 @@ impl Authority {
         Ok(DraftAccess { token, text: Secret::new(text), record })
     }
 
-    /// The access token of a grant.
+    /// The access token of a grant. What an operator has taken from the client since is not in it.
     pub(super) fn draft_access_for(
         &self,
+        client: &Client,
         grant: &Grant,
         scope: &Scope,
         resource: &Resource,
@@ -80,7 +82,14 @@ impl Authority {
     ) -> Result<DraftAccess, IssueError> {
         let subject =
             Subject::User { user_id: grant.user_id.clone(), grant_id: grant.id.clone(), auth_time: grant.auth_time };
-        self.draft_access(&grant.client_id, subject, scope, resource, now)
+        if !client.may_reach(&resource.uri) {
+            return Err(IssueError::NothingGranted);
+        }
+        let scope = match authorization::ceiling(client, &self.policy) {
+            Some(ceiling) => scope.iter().filter(|t| ceiling.contains(t) || t.is_offline_access()).cloned().collect(),
+            None => scope.clone(),
+        };
+        self.draft_access(&client.id, subject, &scope, resource, now)
     }
 
     /// A refresh token, if the client has that grant: independent of `offline_access`.

@@ -32,6 +32,9 @@ pub enum LogInError {
     /// No such user, a wrong password, or a disabled account: the same to whoever asks.
     #[error("wrong user name or password")]
     WrongCredentials,
+    /// The form that was sent asked something else.
+    #[error("nobody was asked to log in")]
+    NotAsked,
     /// Too many failures for this account from this address; try again at this time.
     #[error("too many attempts")]
     TooManyAttempts { until: Timestamp },
@@ -67,6 +70,9 @@ impl Authority {
         browser: &BrowserToken,
         now: Timestamp,
     ) -> Result<LoggedIn, LogInError> {
+        if !interaction.asked_to_log_in() {
+            return Err(LogInError::NotAsked);
+        }
         let LogInAttempt { username, password, address } = attempt;
         let key = attempt_key(username, address);
         self.count_attempt(&key, now).await?;
@@ -81,8 +87,13 @@ impl Authority {
         };
         // A new cookie at every login: one that was planted before the login is worth nothing after it.
         let fresh = self.entropy.credential();
-        let session = Session { digest: fresh.digest(), user_id: user.id, auth_time: now, last_seen_at: now };
+        let session = Session { digest: fresh.digest(), user_id: user.id.clone(), auth_time: now, last_seen_at: now };
         if !self.accounts.open_session(&session, Some(&browser.digest())).await? {
+            return Err(LogInError::WrongCredentials);
+        }
+        // A password that was changed while this one was checked has ended every session but this, which came later.
+        if self.accounts.find_user(&user.id).await?.is_none_or(|current| current.password != user.password) {
+            self.accounts.close_session(&session.digest).await?;
             return Err(LogInError::WrongCredentials);
         }
         self.accounts.clear_failures(&key).await?;

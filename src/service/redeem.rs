@@ -78,7 +78,7 @@ impl Authority {
             return Err(RedeemError::UserDisabled);
         }
 
-        let access = self.draft_access_for(grant, &grant.scope, verified.audience(), now)?;
+        let access = self.draft_access_for(client, grant, &grant.scope, verified.audience(), now)?;
         let refresh = self.draft_refresh(client, now);
         let refresh_expiry = refresh.as_ref().map(|r| r.record.expires_at);
         let issue = Issue {
@@ -99,18 +99,23 @@ impl Authority {
         Ok(access.respond(refresh.map(|r| r.credential.expose().to_owned()), now))
     }
 
-    /// Ends a grant because one of its credentials came back.
+    /// Ends a grant because one of its credentials came back. Whoever presented it may hang up now: the step is a task of its
+    /// own, which that does not stop.
     pub(super) async fn revoke_replayed(
         &self,
         grant: &GrantId,
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let first = self.tokens.revoke_grant(grant, Revocation { at: now, reason }).await?;
-        if first {
-            warn!(%grant, ?reason, "a spent credential came back; its grant is revoked");
-        }
-        Ok(())
+        let (tokens, grant) = (self.tokens.clone(), grant.clone());
+        let step = tokio::spawn(async move {
+            if tokens.revoke_grant(&grant, Revocation { at: now, reason }).await? {
+                warn!(%grant, ?reason, "a spent credential came back; its grant is revoked");
+            }
+            Ok(())
+        });
+        // It can only fail to end when the whole process does.
+        step.await.unwrap_or(Ok(()))
     }
 
     /// Whether a human's account exists and is enabled.

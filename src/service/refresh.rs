@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::{Authority, IssueError, authenticate::AuthenticatedClient};
 use crate::{
     domain::{
-        client::GrantType,
+        client::{Client, GrantType},
         credential::{Credential, RefreshToken},
         grant::RevocationReason,
         refresh::{self, RefreshRefusal, RefreshVerdict, VerifiedRefresh},
@@ -87,8 +87,8 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Attempt, RefreshError> {
         let record = self.tokens.find_refresh(&token.digest()).await?.ok_or(RefreshError::UnknownToken)?;
-        let (client, window) = (&client.client().id, self.policy.lifetimes.refresh_reuse_window);
-        let verdict = match refresh::verify(record, client, request, &self.policy.resources, window, now) {
+        let (client, window) = (client.client(), self.policy.lifetimes.refresh_reuse_window);
+        let verdict = match refresh::verify(record, &client.id, request, &self.policy.resources, window, now) {
             Ok(verdict) => verdict,
             Err(RefreshRefusal::Replayed(replay)) => {
                 self.revoke_replayed(replay.grant_id(), RevocationReason::RefreshReplayed, now).await?;
@@ -97,18 +97,19 @@ impl Authority {
             Err(refusal) => return Err(RefreshError::Refused(refusal)),
         };
         match verdict {
-            RefreshVerdict::Rotate(refresh) => self.rotate(token, &refresh, now).await,
+            RefreshVerdict::Rotate(refresh) => self.rotate(client, token, &refresh, now).await,
             RefreshVerdict::Repeat { refresh, sealed_successor } => {
                 let successor = self.sealer.open_with(token.expose(), &sealed_successor);
                 let successor = successor.as_deref().and_then(|text| std::str::from_utf8(text).ok());
                 let successor = successor.ok_or(RefreshError::Unsealable)?;
-                self.repeat(successor, &refresh, now).await
+                self.repeat(client, successor, &refresh, now).await
             }
         }
     }
 
     async fn rotate(
         &self,
+        client: &Client,
         token: &Credential<RefreshToken>,
         refresh: &VerifiedRefresh<'_>,
         now: Timestamp,
@@ -117,7 +118,7 @@ impl Authority {
         if !self.user_is_active(&grant.user_id).await? {
             return Err(RefreshError::UserDisabled);
         }
-        let access = self.draft_access_for(grant, refresh.scope(), refresh.audience(), now)?;
+        let access = self.draft_access_for(client, grant, refresh.scope(), refresh.audience(), now)?;
         let successor = self.draw_refresh(now);
         let sealed = self.sealer.seal_with(token.expose(), successor.credential.expose().as_bytes());
         let issue = Issue {
@@ -137,6 +138,7 @@ impl Authority {
     /// The same request came before: the same successor, and an access token of its own.
     async fn repeat(
         &self,
+        client: &Client,
         successor: &str,
         refresh: &VerifiedRefresh<'_>,
         now: Timestamp,
@@ -145,7 +147,7 @@ impl Authority {
         if !self.user_is_active(&grant.user_id).await? {
             return Err(RefreshError::UserDisabled);
         }
-        let access = self.draft_access_for(grant, refresh.scope(), refresh.audience(), now)?;
+        let access = self.draft_access_for(client, grant, refresh.scope(), refresh.audience(), now)?;
         if let Some(record) = &access.record {
             match self.tokens.record_access(record).await? {
                 Recording::Recorded => {}

@@ -111,8 +111,8 @@ impl Authority {
         if metadata.client_id.as_deref().is_some_and(|id| id != old.id.as_str()) {
             return Err(RegisterError::Contradiction);
         }
-        if let Some(secret) = metadata.client_secret.as_deref().map(Secret::new)
-            && !old.accepts_secret(&secret, now)
+        if let Some(secret) = &metadata.client_secret
+            && !old.accepts_secret(secret, now)
         {
             return Err(RegisterError::Contradiction);
         }
@@ -127,6 +127,10 @@ impl Authority {
             created_at: old.created_at,
             last_used_at: old.last_used_at,
             version: old.version,
+            // What an operator decided about it is not the client's to undo.
+            status: old.status,
+            resources: old.resources.clone(),
+            may_introspect: old.may_introspect,
             ..new_client(old.id, registration, old.provenance)
         };
         match self.clients.replace(&client).await? {
@@ -163,7 +167,7 @@ impl Authority {
         let presented = Digest::<RegistrationToken>::of(bearer.expose());
         match self.clients.find(&id).await? {
             Some(ClientEntry::Registered(client))
-                if client.registration_token.is_some_and(|token| token.matches(&presented)) =>
+                if client.is_active() && client.registration_token.is_some_and(|token| token.matches(&presented)) =>
             {
                 Ok(*client)
             }

@@ -146,10 +146,11 @@ impl fmt::Debug for Backend {
 
 impl Backend {
     async fn open(location: &Location, migrations: Migrations) -> Result<Self, OpenError> {
-        match location {
-            Location::Memory => Ok(Self::Memory(Arc::default())),
+        match (location, migrations) {
+            // It begins with nothing, so there is nothing to bring up to date.
+            (Location::Memory, Migrations::Run | Migrations::Refuse) => Ok(Self::Memory(Arc::default())),
             #[cfg(feature = "sqlite")]
-            Location::Sqlite(path) => Ok(Self::Sqlite(sqlite::Sqlite::open(path, migrations).await?)),
+            (Location::Sqlite(path), migrations) => Ok(Self::Sqlite(sqlite::Sqlite::open(path, migrations).await?)),
         }
     }
 

@@ -119,6 +119,7 @@ fn a_specification_that_makes_no_sense_ends_with_2() {
         (&["--grant", "authorization_code"][..], "redirect URI"),
         (&["--grant", "client_credentials", "--public"], "confidential"),
         (&["--grant", "client_credentials", "--auth-method", "private_key_jwt"], "JWKS"),
+        (&["--grant", "client_credentials"], "needs a scope"),
         (&[], "grant type"),
         (&["--introspect"], "resource"),
         (&["--grant", "implicit"], "authorization_code, refresh_token, client_credentials"),

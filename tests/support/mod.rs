@@ -137,7 +137,7 @@ impl Server {
         format!("{}{path}", self.issuer)
     }
 
-    /// The only resource.
+    /// The resource at the issuer; clients that name none get tokens for it.
     pub(crate) fn resource(&self) -> String {
         self.url("/mcp")
     }
@@ -267,18 +267,19 @@ pub(crate) fn own_address() -> SocketAddr {
     SocketAddr::from((ip, NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
-fn free_port() -> SocketAddr {
+/// A free port of 127.0.0.1, for programs that know only that address. Somebody else could take it meanwhile.
+pub(crate) fn free_port() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 /// What a process writes, line by line, as it comes.
 #[derive(Debug, Default)]
-struct Captured {
+pub(crate) struct Captured {
     lines: Mutex<(Vec<String>, bool)>,
     changed: Condvar,
 }
 
-fn capture(stream: impl Read + Send + 'static, into: &Arc<Captured>) {
+pub(crate) fn capture(stream: impl Read + Send + 'static, into: &Arc<Captured>) {
     let captured = into.clone();
     std::thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
@@ -291,16 +292,16 @@ fn capture(stream: impl Read + Send + 'static, into: &Arc<Captured>) {
 }
 
 impl Captured {
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().0.clone()
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.lines().join("\n")
     }
 
     /// Waits for a line. `false` if there is none until the end, or until the deadline.
-    fn wait_for(&self, wanted: impl Fn(&str) -> bool) -> bool {
+    pub(crate) fn wait_for(&self, wanted: impl Fn(&str) -> bool) -> bool {
         let found = |lines: &[String]| lines.iter().any(|line| wanted(line));
         let wait = |(lines, ended): &mut (Vec<String>, bool)| !found(lines) && !*ended;
         let (state, _) = self.changed.wait_timeout_while(self.lines.lock().unwrap(), DEADLINE, wait).unwrap();
@@ -308,7 +309,7 @@ impl Captured {
     }
 
     /// Waits until the process has closed it. `false` if it has not until the deadline.
-    fn wait_for_end(&self) -> bool {
+    pub(crate) fn wait_for_end(&self) -> bool {
         let wait = |(_, ended): &mut (Vec<String>, bool)| !*ended;
         let (state, _) = self.changed.wait_timeout_while(self.lines.lock().unwrap(), DEADLINE, wait).unwrap();
         state.1

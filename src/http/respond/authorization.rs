@@ -27,6 +27,7 @@ impl From<&Addressed> for Answer {
 
 const fn of_refusal(refusal: AuthorizationRefusal) -> Answer {
     let (code, description) = match refusal {
+        AuthorizationRefusal::RepeatedParameter => (InvalidRequest, "A parameter appears more than once."),
         AuthorizationRefusal::RequestObject => (InvalidRequest, "request and request_uri are not supported."),
         AuthorizationRefusal::ResponseTypeMissing => (InvalidRequest, "response_type is missing."),
         AuthorizationRefusal::UnsupportedResponseType => {
@@ -137,6 +138,12 @@ pub fn error_page_of(error: &Unaddressed) -> ErrorText {
             "This page was open for too long",
             "To protect you, it can only be answered for a limited time. Nothing was done.",
             "Start again from here.",
+            "invalid_request",
+        ),
+        Unaddressed::Interaction(BrokenInteraction::Changed(_)) => bad(
+            "The app has changed",
+            "It changed its registration while this page was open, so what you saw no longer holds. Nothing was done.",
+            "Start again from here, and look once more at who asks for what.",
             "invalid_request",
         ),
         Unaddressed::Interaction(BrokenInteraction::Answered(_)) => bad(

@@ -24,7 +24,7 @@ use tracing::{error, info};
 pub use self::{
     authorization::{ErrorText, error_page_of},
     registration::RegistrationFailure,
-    token::TokenFailure,
+    token::{TokenFailure, status_of},
     token_query::TokenQueryFailure,
 };
 use crate::{

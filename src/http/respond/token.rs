@@ -88,6 +88,11 @@ fn of_form(rejection: &FormRejection) -> Answer {
     Answer::bad_request(InvalidRequest, description).status(status)
 }
 
+/// The status for a form that cannot be read.
+pub const fn status_of(rejection: FormRejection) -> StatusCode {
+    form_text(rejection).0
+}
+
 /// The status and text for a form that cannot be read; shared by every endpoint that takes one.
 pub(super) const fn form_text(rejection: FormRejection) -> (StatusCode, &'static str) {
     match rejection {
@@ -139,6 +144,7 @@ pub(super) const fn of_authentication(error: &AuthenticateError) -> &'static str
             "Client authentication failed: unknown client, wrong secret, or not the registered method."
         }
         AuthenticateError::Assertion(_)
+        | AuthenticateError::AssertionOfNobody(_)
         | AuthenticateError::AssertionClaims(_)
         | AuthenticateError::AssertionReplayed => {
             "Client authentication failed: the assertion is not acceptable (signature, iss, sub, aud, exp, jti)."

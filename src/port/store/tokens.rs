@@ -138,8 +138,9 @@ pub trait TokenStore: Send + Sync {
 
     /// Forgets what can make no difference any more, at most `limit` of each kind; how many. That is: uses and access
     /// revocations that are over, expired opaque tokens, unspent expired codes with their unused grants, expired refresh
-    /// tokens, and grants whose `expires_at` has passed with everything that hangs off them. A spent code and a rotated
-    /// refresh token stay as long as their grant lives, so that a replay is recognised.
+    /// tokens, and grants whose `expires_at` has passed with everything that hangs off them. A spent code stays as
+    /// long as its grant lives, and a rotated refresh token until it would have expired anyway, so that a replay is recognised
+    /// while it could do harm, and no more than a lifetime's worth of rotations is kept.
     async fn purge(&self, now: Timestamp, limit: u32) -> StoreResult<u64>;
 
     /// Whether the store answers.

@@ -51,6 +51,7 @@ impl Family {
 }
 
 /// Where an opaque access token is.
+#[derive(Clone)]
 enum Home {
     Grant(GrantId),
     /// It hangs off no grant.
@@ -135,7 +136,7 @@ impl MemoryTokens {
             !goes
         });
         family.refresh.retain(|digest, token| {
-            let goes = token.rotation.is_none() && token.issued.expires_at.is_over(now) && budgets.refresh.take();
+            let goes = token.issued.expires_at.is_over(now) && budgets.refresh.take();
             if goes {
                 self.refresh.remove(digest);
             }
@@ -254,14 +255,11 @@ impl TokenStore for MemoryTokens {
     }
 
     async fn find_access(&self, digest: &Digest<OpaqueAccessToken>) -> StoreResult<Option<(AccessToken, Standing)>> {
-        let home = match self.access.of(digest).get(digest) {
-            None => return Ok(None),
-            Some(Home::Alone(token)) => Err(AccessToken::clone(token)),
-            Some(Home::Grant(id)) => Ok(id.clone()),
-        };
+        let home = self.access.get(digest);
         let found = match home {
-            Err(token) => Some((token, true)),
-            Ok(id) => self.with_family(&id, |family| {
+            None => None,
+            Some(Home::Alone(token)) => Some((*token, true)),
+            Some(Home::Grant(id)) => self.with_family(&id, |family| {
                 family.access.get(digest).map(|token| (token.clone(), family.grant.is_active()))
             }),
         };

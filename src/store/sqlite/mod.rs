@@ -7,6 +7,7 @@
 
 mod accounts;
 mod clients;
+mod family;
 mod keys;
 mod row;
 mod tokens;
@@ -161,5 +162,25 @@ fn migration(error: MigrateError) -> OpenError {
         OpenError::ForeignSchema(error.into())
     } else {
         OpenError::Database(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What makes a commit last cannot be seen from outside without cutting the power, so the settings are asked for.
+    #[tokio::test]
+    async fn a_commit_is_written_through_to_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(&directory.path().join("gateward.db"), Migrations::Run).await.unwrap();
+        let settings = "SELECT (SELECT * FROM pragma_journal_mode), (SELECT * FROM pragma_synchronous),
+            (SELECT * FROM pragma_foreign_keys)";
+        let found: (String, i64, i64) = sqlite
+            .writer
+            .run(move |connection| Box::pin(async move { sqlx::query_as(settings).fetch_one(connection).await }))
+            .await
+            .unwrap();
+        assert_eq!(found, ("wal".to_owned(), 2, 1), "2 is FULL");
     }
 }

@@ -2,14 +2,12 @@
 //! changed nothing is it asked why.
 
 use async_trait::async_trait;
-use sqlx::{QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, SqliteConnection};
 
 use super::{
     Sqlite,
-    row::{
-        bytes, corrupt, digest as digest_in, failure, from_word, json, limit as rows, optional_text, optional_time,
-        text, time, to_json, word,
-    },
+    family::{access, code, grant, grant_columns, refresh},
+    row::{failure, limit as rows, to_json, word},
 };
 use crate::{
     domain::{
@@ -19,88 +17,11 @@ use crate::{
         credential::{AuthorizationCode, Digest, OpaqueAccessToken, RefreshToken},
         grant::{Grant, Revocation, RevocationReason},
         identifier::{ClientId, GrantId, TokenId},
-        pkce::CodeChallenge,
-        redirect::MatchedRedirect,
-        refresh::{NewRefresh, RefreshRecord, RefreshState, Rotated, VerifiedRefresh},
+        refresh::{NewRefresh, RefreshRecord, VerifiedRefresh},
         time::Timestamp,
     },
     port::store::{GrantFilter, Issue, Owner, Page, Recording, Redemption, Rotation, StoreResult, TokenStore, Use},
 };
-
-/// The columns of a grant `g`, named so that those of what hangs off it can stand beside them.
-macro_rules! grant_columns {
-    () => {
-        "g.id AS grant_id, g.client_id AS grant_client, g.user_id AS grant_user, g.scope AS grant_scope,
-        g.resources AS grant_resources, g.auth_time AS grant_auth_time, g.created_at AS grant_created_at,
-        g.expires_at AS grant_expires_at, g.revoked_at, g.revocation_reason"
-    };
-}
-
-fn grant(row: &SqliteRow) -> sqlx::Result<Grant> {
-    Ok(Grant {
-        id: text(row, "grant_id")?,
-        client_id: text(row, "grant_client")?,
-        user_id: text(row, "grant_user")?,
-        scope: text(row, "grant_scope")?,
-        resources: json(row, "grant_resources")?,
-        auth_time: time(row, "grant_auth_time")?,
-        created_at: time(row, "grant_created_at")?,
-        expires_at: time(row, "grant_expires_at")?,
-        revocation: match (optional_time(row, "revoked_at")?, row.try_get::<Option<_>, _>("revocation_reason")?) {
-            (None, None) => None,
-            (Some(at), Some(reason)) => Some(Revocation { at, reason: from_word("revocation_reason", reason)? }),
-            (Some(_), None) | (None, Some(_)) => return Err(corrupt("a grant is half revoked")),
-        },
-    })
-}
-
-fn code(row: &SqliteRow) -> sqlx::Result<CodeRecord> {
-    Ok(CodeRecord {
-        code: NewCode {
-            digest: digest_in(row, "digest")?,
-            redirect: MatchedRedirect::restore(text(row, "redirect_uri")?, row.try_get("redirect_stated")?),
-            challenge: CodeChallenge::from_bytes(bytes(row, "challenge")?),
-            expires_at: time(row, "expires_at")?,
-        },
-        grant: grant(row)?,
-        spent_at: optional_time(row, "spent_at")?,
-    })
-}
-
-fn refresh(row: &SqliteRow) -> sqlx::Result<RefreshRecord> {
-    Ok(RefreshRecord {
-        token: NewRefresh {
-            digest: digest_in(row, "digest")?,
-            issued_at: time(row, "issued_at")?,
-            expires_at: time(row, "expires_at")?,
-        },
-        grant: grant(row)?,
-        state: match (optional_time(row, "rotated_at")?, row.try_get("sealed_successor")?) {
-            (None, None) => RefreshState::Current,
-            (Some(at), Some(sealed_successor)) => {
-                RefreshState::Rotated(Rotated { at, sealed_successor, successor_used: row.try_get("successor_used")? })
-            }
-            (Some(_), None) | (None, Some(_)) => return Err(corrupt("a refresh token is half rotated")),
-        },
-    })
-}
-
-fn access(row: &SqliteRow) -> sqlx::Result<AccessToken> {
-    let human = (optional_text(row, "user_id")?, optional_text(row, "grant_id")?, optional_time(row, "auth_time")?);
-    Ok(AccessToken {
-        id: text(row, "token_id")?,
-        client_id: text(row, "client_id")?,
-        subject: match human {
-            (Some(user_id), Some(grant_id), Some(auth_time)) => Subject::User { user_id, grant_id, auth_time },
-            (None, None, None) => Subject::Client,
-            _ => return Err(corrupt("an access token has half a human")),
-        },
-        scope: text(row, "scope")?,
-        audience: text(row, "audience")?,
-        issued_at: time(row, "issued_at")?,
-        expires_at: time(row, "expires_at")?,
-    })
-}
 
 fn standing(good: bool) -> Standing {
     if good { Standing::Good } else { Standing::Revoked }
@@ -172,8 +93,8 @@ impl TokenStore for Sqlite {
         let open = "INSERT INTO grants (id, client_id, user_id, scope, resources, auth_time, created_at, expires_at,
                 revoked_at, revocation_reason)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let stand = "INSERT INTO codes (digest, grant_id, redirect_uri, redirect_stated, challenge, expires_at)
-            VALUES (?, ?, ?, ?, ?, ?)";
+        let stand = "INSERT INTO codes (digest, grant_id, redirect_uri, challenge, expires_at)
+            VALUES (?, ?, ?, ?, ?)";
         self.writer
             .run(move |connection| {
                 Box::pin(async move {
@@ -194,7 +115,6 @@ impl TokenStore for Sqlite {
                         .bind(code.digest.as_bytes().as_slice())
                         .bind(grant.id.as_str())
                         .bind(code.redirect.uri().as_str())
-                        .bind(code.redirect.was_stated())
                         .bind(code.challenge.as_bytes().as_slice())
                         .bind(code.expires_at.unix())
                         .execute(connection)
@@ -207,7 +127,7 @@ impl TokenStore for Sqlite {
 
     async fn find_code(&self, digest: &Digest<AuthorizationCode>) -> StoreResult<Option<CodeRecord>> {
         let find = concat!(
-            "SELECT c.digest, c.redirect_uri, c.redirect_stated, c.challenge, c.expires_at, c.spent_at, ",
+            "SELECT c.digest, c.redirect_uri, c.challenge, c.expires_at, c.spent_at, ",
             grant_columns!(),
             " FROM codes c JOIN grants g ON g.id = c.grant_id WHERE c.digest = ?"
         );
@@ -451,13 +371,13 @@ impl TokenStore for Sqlite {
 
 /// What makes no difference any more at time 1, at most 2 rows of each kind. What hangs off a grant goes with it.
 const PURGES: &[&[&str]] = &[
+    &["DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires_at <= ?1 LIMIT ?2)"],
     &["DELETE FROM single_uses WHERE id IN (SELECT id FROM single_uses WHERE expires_at <= ?1 LIMIT ?2)"],
     &["DELETE FROM revoked_access_tokens WHERE token_id IN
         (SELECT token_id FROM revoked_access_tokens WHERE expires_at <= ?1 LIMIT ?2)"],
     &["DELETE FROM access_tokens WHERE digest IN (SELECT digest FROM access_tokens WHERE expires_at <= ?1 LIMIT ?2)"],
     &["DELETE FROM refresh_tokens WHERE digest IN
-        (SELECT digest FROM refresh_tokens WHERE rotated_at IS NULL AND expires_at <= ?1 LIMIT ?2)"],
-    &["DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires_at <= ?1 LIMIT ?2)"],
+        (SELECT digest FROM refresh_tokens WHERE expires_at <= ?1 LIMIT ?2)"],
     &[
         "DELETE FROM grants WHERE id IN
             (SELECT grant_id FROM codes WHERE spent_at IS NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
