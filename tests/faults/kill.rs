@@ -66,7 +66,10 @@ async fn kill_audit(seed: u64) {
         let dice = Dice(dice.roll(u64::MAX));
         tasks.spawn(work(stage.wire.clone(), stage.client.clone(), load.clone(), share, dice));
     }
-    load.reached.notified().await;
+    tokio::select! {
+        () = load.reached.notified() => {}
+        Some(early) = tasks.join_next() => panic!("a task ended before the server was killed: {:?}", early.err()),
+    }
     load.killed.store(true, Ordering::SeqCst);
     stage.server.kill();
     let chains: Vec<Chain> = tasks.join_all().await.into_iter().flatten().collect();
