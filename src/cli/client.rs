@@ -195,7 +195,7 @@ impl Attributes {
         Ok(ClientSpec {
             name,
             authentication,
-            scope: self.read_scope()?,
+            scope: self.read_scope(assembly)?,
             resources: self.read_resources(assembly)?,
             grant_types: self.grants,
             redirect_uris: self.redirect_uris,
@@ -212,7 +212,7 @@ impl Attributes {
         if self.auth_method.is_some() {
             return Err(Failure::usage("the authentication method of a client does not change; create another client"));
         }
-        let (scope, resources, jwks) = (self.read_scope()?, self.read_resources(assembly)?, self.read_jwks()?);
+        let (scope, resources, jwks) = (self.read_scope(assembly)?, self.read_resources(assembly)?, self.read_jwks()?);
         Ok(move |client: &mut Client| {
             if !self.grants.is_empty() {
                 client.grant_types = self.grants;
@@ -237,8 +237,15 @@ impl Attributes {
         })
     }
 
-    fn read_scope(&self) -> Result<Scope, Failure> {
-        Scope::parse(&self.scopes.join(" ")).map_err(|error| Failure::usage(format!("--scope: {error}")))
+    /// Of scopes that there are: a typo is found now, not when the client is refused.
+    fn read_scope(&self, assembly: &Assembly) -> Result<Scope, Failure> {
+        let scope =
+            Scope::parse(&self.scopes.join(" ")).map_err(|error| Failure::usage(format!("--scope: {error}")))?;
+        let known = assembly.config.resources.scopes_supported();
+        if let Some(unknown) = scope.iter().find(|token| !known.iter().any(|name| name == token.as_str())) {
+            return Err(Failure::usage(format!("--scope {unknown}: no resource has such a scope")));
+        }
+        Ok(scope)
     }
 
     /// By their registered names: a typo is found now, not when the client is refused.

@@ -125,6 +125,7 @@ fn a_specification_that_makes_no_sense_ends_with_2() {
         (&["--grant", "implicit"], "authorization_code, refresh_token, client_credentials"),
         (&["--grant", "client_credentials", "--auth-method", "tls"], "private_key_jwt"),
         (&["--grant", "client_credentials", "--scope", "\""], "--scope"),
+        (&["--grant", "client_credentials", "--scope", "mcp:exceute"], "no resource has such a scope"),
         (&["--grant", "authorization_code", "--redirect-uri", "javascript:alert(1)"], "--redirect-uri"),
         (&["--grant", "client_credentials", "--resource", "https://other.example/"], "no such resource"),
         (&["--grant", "client_credentials", "--id", "a b"], ""),
@@ -156,6 +157,7 @@ fn update_changes_what_is_mentioned_and_leaves_the_rest() {
 
     assert!(home.fails(&["client", "update", id, "--auth-method", "none"], 2).contains("create another client"));
     assert!(home.fails(&["client", "update", id, "--grant", "authorization_code"], 2).contains("redirect URI"));
+    assert!(home.fails(&["client", "update", id, "--scope", "mcp:exceute"], 2).contains("mcp:exceute"));
     assert_eq!(home.json(&["client", "show", id, "--json"]), expected);
 }
 

@@ -104,14 +104,13 @@ impl Wire {
         client: &Identity,
         fields: &[(&str, &str)],
     ) -> reqwest::Result<Answer> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(fields);
+        let id = client.secret.is_none().then_some(("client_id", client.id.as_str()));
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).extend_pairs(id).finish();
         let mut request = self.http.post(format!("{}{path}", self.issuer));
-        match &client.secret {
-            Some(secret) => request = request.basic_auth(&client.id, Some(secret)),
-            None => drop(form.append_pair("client_id", &client.id)),
+        if let Some(secret) = &client.secret {
+            request = request.basic_auth(&client.id, Some(secret));
         }
-        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish());
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
         Answer::of(request.send().await?).await
     }
 
