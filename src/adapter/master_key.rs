@@ -150,7 +150,7 @@ fn random(entropy: &dyn Entropy) -> [u8; 8] {
 #[cfg(unix)]
 fn refuse_exposed(path: &Path, metadata: &fs::Metadata) -> Result<(), MasterKeyError> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(MasterKeyError::Exposed { path: path.into(), mode }) }
+    if mode & 0o027 == 0 { Ok(()) } else { Err(MasterKeyError::Exposed { path: path.into(), mode }) }
 }
 
 #[cfg(not(unix))]
@@ -207,7 +207,7 @@ mod tests {
         let (room, entropy) = (tempfile::tempdir().unwrap(), Counted::default());
         let path = room.path().join("master.key");
         MasterKey::generate(&entropy).create(&path, &entropy).unwrap();
-        for mode in [0o640, 0o604, 0o620, 0o666] {
+        for mode in [0o604, 0o620, 0o660, 0o666] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let error = MasterKey::read(&path).unwrap_err();
             assert!(matches!(error, MasterKeyError::Exposed { mode: seen, .. } if seen == mode));

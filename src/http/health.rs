@@ -1,11 +1,15 @@
 //! `/livez`: the process runs. `/readyz`: it should get traffic.
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::{StatusCode, header::RETRY_AFTER},
+    response::Response,
+};
 use serde::Serialize;
 
 use super::{
     App,
-    respond::{json, log_failure, no_store},
+    respond::{STORE_RETRY_SECONDS, json, log_failure, no_store},
 };
 
 #[derive(Serialize)]
@@ -36,5 +40,9 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
             }
         }
     };
-    no_store(json(code, &Health { status }))
+    let mut response = no_store(json(code, &Health { status }));
+    if code == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, STORE_RETRY_SECONDS.into());
+    }
+    response
 }

@@ -90,10 +90,9 @@ pub fn router(app: &App) -> Router {
         .route(&at(path::REVOKE), post(revoke::post))
         .route(&at("/oauth/register/{client_id}"), get(register::get).put(register::put).delete(register::delete))
         .merge(Router::new().route(&at(path::REGISTER), post(register::post)).layer(app.0.registration_limit.layer()))
-        .merge(metadata(app))
-        // Before CORS is laid around it: a preflight is a method that no route serves.
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(cors());
+        .merge(metadata(app));
+    // CORS lies around everything else: a preflight is a method that no route serves, and scripts may read refusals as well.
+    let open_to_scripts = guarded(open_to_scripts, app).layer(cors());
     let closed_to_scripts = Router::new()
         .route(&at(path::AUTHORIZE), get(authorize::authorize).post(authorize::authorize_posted))
         .route(&at(path::LOGIN), post(sign_in::log_in))
@@ -104,15 +103,18 @@ pub fn router(app: &App) -> Router {
         .route(&at(path::DOCUMENTATION), get(about::get))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
-        .method_not_allowed_fallback(method_not_allowed);
-    open_to_scripts
-        .merge(closed_to_scripts)
-        .fallback(not_found)
+        .fallback(not_found);
+    open_to_scripts.merge(guarded(closed_to_scripts, app)).with_state(app.clone())
+}
+
+/// What holds for every route.
+fn guarded(routes: Router<App>, app: &App) -> Router<App> {
+    routes
+        .method_not_allowed_fallback(method_not_allowed)
         // Endpoints read their bodies themselves, with a limit and a deadline, and answer in their own words.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.clone(), bounded))
         .layer(CatchPanicLayer::custom(panicked))
-        .with_state(app.clone())
 }
 
 /// The two documents, in the inserted form (RFC 8414 3.1) and in the appended one that OpenID uses; the same place twice

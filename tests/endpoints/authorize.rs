@@ -535,7 +535,7 @@ async fn a_repeated_parameter_is_an_error_at_the_redirect_uri() {
 }
 
 #[tokio::test]
-async fn a_repeated_client_redirect_uri_or_state_is_shown_to_the_human() {
+async fn a_repeated_client_or_redirect_uri_is_shown_to_the_human() {
     for name in ["client_id", "redirect_uri"] {
         assert_page(&visit(|query| query.add(name, REDIRECT)).await, StatusCode::BAD_REQUEST);
     }
@@ -586,4 +586,12 @@ async fn the_policy_of_the_page_lets_the_form_lead_back_to_the_client() {
 async fn an_error_page_lets_a_form_lead_nowhere_else() {
     let page = visit(|query| query.set("client_id", "nobody")).await;
     assert!(page.header("content-security-policy").is_some_and(|policy| policy.contains("form-action 'self';")));
+}
+
+#[tokio::test]
+async fn a_repeated_state_is_an_error_without_state() {
+    let answer = visit(|query| query.add("state", "other")).await;
+    assert_eq!(answer.parameter("error").as_deref(), Some("invalid_request"));
+    assert_eq!(answer.parameter("state"), None);
+    assert_eq!(answer.parameter("iss").as_deref(), Some(ISSUER));
 }

@@ -433,3 +433,79 @@ async fn hostile_names_stay_text() {
     assert!(!asked.page.text().contains("<script"));
     assert!(asked.page.visible().contains(USERNAME));
 }
+
+/// What the human saw is what they agree to.
+#[tokio::test]
+async fn a_client_that_changed_where_the_code_goes_while_the_page_was_open_gets_nothing() {
+    let server = TestServer::start().await;
+    let metadata = |uri: &str| {
+        json!({
+            "redirect_uris": [uri],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "token_endpoint_auth_method": "none",
+        })
+    };
+    let registered = server.register(&metadata("https://good.example/cb")).await;
+    let client = TestClient::registered(&registered);
+    // One registered redirect URI need not be named, so the request itself stays good.
+    let query = Parameters::authorize(&client).without("redirect_uri");
+    let mut asked = asked_by(server, client, query).await;
+    assert!(asked.page.visible().contains("good.example"));
+    let path = format!("/oauth/register/{}", asked.client.id);
+    let update = asked.server.call(Method::PUT, &path).bearer(&registered.member("registration_access_token"));
+    assert_ok(&update.json(&metadata("https://evil.example/cb")).send().await);
+    let answer = asked.visitor.decide(&asked.page, "approve").await;
+    assert_page(&answer, StatusCode::BAD_REQUEST);
+    assert!(answer.visible().contains("The app has changed"));
+    assert_eq!(grants(&asked.server).await, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_changed_its_name_while_the_page_was_open_gets_nothing() {
+    let mut asked = asked().await;
+    let id = gateward::domain::identifier::ClientId::parse(&asked.client.id).expect("a client_id");
+    let mut client = asked.server.authority().client(&id).await.expect("the client");
+    client.name = Some("Somebody else".to_owned());
+    asked.server.stores.clients.replace(&client).await.expect("the store");
+    assert_page(&asked.visitor.decide(&asked.page, "approve").await, StatusCode::BAD_REQUEST);
+    assert_eq!(grants(&asked.server).await, 0);
+}
+
+#[tokio::test]
+async fn consents_for_two_resources_add_up_to_a_request_for_both() {
+    let mut asked = asked().await;
+    asked.visitor.decide(&asked.page, "approve").await;
+    let files = Parameters::authorize(&asked.client).set("resource", OPAQUE_RESOURCE).set("scope", "files:read");
+    let page = asked.visitor.authorize(&files).await;
+    asked.visitor.decide(&page, "approve").await;
+    let write = |scope| {
+        let both = Parameters::authorize(&asked.client).set("resource", RESOURCE).add("resource", OPAQUE_RESOURCE);
+        both.set("scope", scope)
+    };
+    assert!(asked.visitor.authorize(&write("mcp:write files:read")).await.text().contains("mcp:write"));
+    // mcp:read means something at both, and was agreed to at one only.
+    assert!(is_consent_page(&asked.visitor.authorize(&write("mcp:read files:read")).await));
+    let page = asked.visitor.authorize(&write("mcp:read files:read")).await;
+    asked.visitor.decide(&page, "approve").await;
+    assert!(asked.visitor.authorize(&write("mcp:read files:read")).await.parameter("code").is_some());
+}
+
+#[tokio::test]
+async fn a_scope_that_two_resources_know_is_explained_for_each() {
+    let server = TestServer::builder().policy(|policy| {
+        let mut resources: Vec<_> = policy.resources.iter().cloned().collect();
+        for (resource, name) in resources.iter_mut().zip(["Notes", "Files"]) {
+            resource.name = name.to_owned();
+            for scope in &mut resource.scopes {
+                scope.description = format!("Do {name} things");
+            }
+        }
+        policy.resources = gateward::domain::resource::Resources::new(resources).expect("resources");
+    });
+    let server = server.start().await.with_user().await;
+    let client = server.create_client("app", public_client()).await;
+    let query = Parameters::authorize(&client).set("resource", RESOURCE).add("resource", OPAQUE_RESOURCE);
+    let asked = asked_by(server, client, query.set("scope", "mcp:read")).await;
+    let text = asked.page.visible();
+    assert!(text.contains("Do Notes things (Notes); Do Files things (Files)"), "{text}");
+}

@@ -343,6 +343,17 @@ async fn scripts_may_read_refusals_as_well() {
     assert_open(&call.send().await, "400");
 }
 
+#[tokio::test(start_paused = true)]
+async fn scripts_may_read_that_a_request_was_given_up() {
+    let faults = Faults::default();
+    let server = TestServer::builder().stores(|stores| faults.wrap(stores)).start().await;
+    faults.get_stuck();
+    let call = server.call(Method::POST, "/oauth/token").header("origin", "https://a.example");
+    let answer = call.form(Parameters::refresh("gw_rt_x").add("client_id", "app")).send().await;
+    assert_unavailable(&answer);
+    assert_open(&answer, "503");
+}
+
 #[tokio::test]
 async fn the_pages_and_introspection_are_closed_to_scripts() {
     let server = started().await;

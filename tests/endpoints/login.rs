@@ -3,6 +3,7 @@
 use axum::http::{Method, StatusCode};
 use gateward::{
     domain::account::Username,
+    http::TrustedProxies,
     testing::server::{Answer, PASSWORD, Parameters, TestClient, TestServer, USERNAME, Visitor, public_client},
 };
 
@@ -374,4 +375,39 @@ async fn with_an_issuer_that_has_a_path_forms_and_redirects_stay_below_it() {
     assert!(started.page.text().contains(r#"action="/t/oauth/login""#));
     let answer = started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
     assert!(answer.location().starts_with("/t/oauth/consent?request="));
+}
+
+#[tokio::test]
+async fn a_password_is_kept_as_an_argon2id_hash() {
+    let server = TestServer::start().await;
+    let user = server.authority().user(&Username::parse(USERNAME).expect("a name")).await.expect("the user");
+    assert!(user.password.expose().starts_with("$argon2id$v=19$"));
+    assert!(!user.password.expose().contains(PASSWORD));
+}
+
+/// Ten failures from one sender behind the proxy; is the next one, from another, let through to the password check?
+async fn status_for_another_sender(trusted: &[&str]) -> StatusCode {
+    let proxies = TrustedProxies::new(trusted.iter().map(|block| block.parse().expect("a block")));
+    let server = TestServer::builder().options(|options| options.trusted_proxies = proxies);
+    let mut started = at_the_login_page_of(server.start().await.with_user().await).await;
+    let mut attempt = async |sender: &str| {
+        let form = [("request", started.page.sealed()), ("username", USERNAME), ("password", "wrong")];
+        let call =
+            started.visitor.call(Method::POST, "/oauth/login").from("10.0.0.1").header("x-forwarded-for", sender);
+        started.visitor.send(call.form(form)).await.status
+    };
+    for _ in 0..11 {
+        attempt("198.51.100.1").await;
+    }
+    attempt("198.51.100.2").await
+}
+
+#[tokio::test]
+async fn senders_behind_a_trusted_proxy_are_told_apart() {
+    assert_eq!(status_for_another_sender(&["10.0.0.0/8"]).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_trusted_is_one_sender_whatever_it_says() {
+    assert_eq!(status_for_another_sender(&[]).await, StatusCode::TOO_MANY_REQUESTS);
 }

@@ -301,3 +301,25 @@ async fn a_client_that_lost_the_grant_type_meanwhile_is_unauthorized() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_bad_request(&answer, "unauthorized_client");
 }
+
+#[tokio::test]
+async fn what_an_operator_took_from_the_client_is_not_in_new_tokens() {
+    let issued = issued_for(|query| query.set("scope", "mcp:read mcp:write")).await;
+    let id = ClientId::parse(&issued.client.id).expect("a client_id");
+    let narrow = |scope: &'static str, resource: Option<&'static str>| {
+        issued.server.authority().update_client(&id, move |client| {
+            client.scope = Scope::parse(scope).expect("a scope");
+            client.resources = resource
+                .iter()
+                .map(|uri| gateward::domain::resource::ResourceUri::parse(uri).expect("a URI"))
+                .collect();
+            Ok(())
+        })
+    };
+    narrow("mcp:read", None).await.expect("an update");
+    let answer = issued.refresh(&issued.token()).await;
+    assert_eq!(answer.json()["scope"], "mcp:read");
+    narrow("mcp:read", Some(OPAQUE_RESOURCE)).await.expect("an update");
+    let answer = issued.refresh(&answer.member("refresh_token")).await;
+    assert_bad_request(&answer, "invalid_scope");
+}
