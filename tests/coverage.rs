@@ -147,3 +147,44 @@ fn every_file_of_endpoint_tests_is_compiled() {
         }
     }
 }
+
+/// `binary module::name`, or with a `*` in the name, as the traceability of `IMPLEMENTATION.md` writes them.
+fn claimed_tests() -> Vec<String> {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("IMPLEMENTATION.md");
+    let text = fs::read_to_string(document).expect("IMPLEMENTATION.md");
+    let (_, table) = text.split_once("\n## Traceability").expect("the traceability");
+    let quoted = table.split('`').skip(1).step_by(2);
+    quoted.filter(|text| text.contains(' ') && !text.contains('/')).map(str::to_owned).collect()
+}
+
+fn sources_below(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources_below(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(path).expect("a source"));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_traceability_names_is_there() {
+    let mut sources = String::new();
+    for folder in ["src", "tests"] {
+        sources_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut sources);
+    }
+    let claimed = claimed_tests();
+    assert!(claimed.len() > 200, "the table was found: {}", claimed.len());
+    let missing: Vec<_> = claimed
+        .iter()
+        .filter(|claim| {
+            let name = claim.rsplit([' ', ':']).next().unwrap_or_default();
+            match name.split_once('*') {
+                Some((beginning, _)) => !sources.contains(&format!("fn {beginning}")),
+                None => !sources.contains(&format!("fn {name}(")),
+            }
+        })
+        .collect();
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
