@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Listing, compose::Assembly, failure::Failure, output};
 use crate::{
+    config::parse_duration,
     domain::{
         client::{AuthenticationMethod, Client, ClientStatus, GrantType, Provenance},
         credential::{ClientSecret, Credential},
@@ -65,7 +66,7 @@ pub(super) enum Verb {
     RotateSecret {
         client_id: String,
         /// How long the old secret still works, e.g. 24h; 0s ends it now. [default: lifetimes.secret_overlap]
-        #[arg(long, value_name = "DURATION", value_parser = output::duration)]
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         overlap: Option<Duration>,
         #[command(flatten)]
         listing: Listing,

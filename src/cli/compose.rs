@@ -17,7 +17,7 @@ use crate::{
     domain::time::Timestamp,
     port::{clock::Clock, entropy::Entropy},
     service::Authority,
-    store::{Migrations, StoreUrls, Stores},
+    store::{Migrations, StoreUrls, Stores, check_url},
 };
 
 /// Everything that runs.
@@ -32,6 +32,7 @@ pub(super) struct Assembly {
 impl Assembly {
     /// Opens the stores and the keys that the configuration names.
     pub(super) async fn open(config: Config) -> Result<Self, Failure> {
+        check_stores(&config)?;
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new().map_err(|error| Failure::failed(&error))?);
         let master = master_key(&config, &*entropy)?;
         let sealer = Arc::new(MasterSealer::new(&master, entropy.clone()));
@@ -61,6 +62,18 @@ impl Assembly {
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }
+}
+
+/// Whether every family lives in a store of this build.
+pub(super) fn check_stores(config: &Config) -> Result<(), Failure> {
+    for (family, url) in config.stores.families() {
+        check_url(url.expose()).map_err(|error| {
+            Failure::configuration(format!(
+                "the store of {family}, {url}: {error} (see [stores]; DATABASE_URL and REDIS_URL set it too)"
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 /// Where the families live.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Subcommand;
 
-use super::{failure::Failure, output, read};
+use super::{compose::check_stores, failure::Failure, output, read};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -18,6 +18,7 @@ pub(super) fn run(verb: Verb, file: Option<&Path>) -> Result<(), Failure> {
     let config = read(file)?;
     match verb {
         Verb::Check => {
+            check_stores(&config)?;
             let found = config.check_safety();
             if found.is_empty() {
                 return output::line("the configuration is good");

@@ -62,7 +62,7 @@ async fn first_user(assembly: &Assembly, now: Timestamp) -> Result<Option<Secret
     if !authority.accounts.list_users(Page { after: None, limit: 1 }).await?.is_empty() {
         return Ok(None);
     }
-    let password = Secret::new(authority.reference());
+    let password = authority.draw_password();
     let admin = Username::parse("admin").map_err(|error| Failure::failed(&error))?;
     authority.create_user(admin, Secret::new(password.expose()), now).await?;
     Ok(Some(password))

@@ -43,7 +43,7 @@ use crate::config::{Config, load, process_environment};
 )]
 struct Cli {
     /// The configuration file (TOML); without one, and unless the environment says otherwise, development mode.
-    #[arg(long, short, global = true, value_name = "FILE")]
+    #[arg(long, short, global = true, value_name = "FILE", env = "GATEWARD_CONFIG")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
@@ -70,7 +70,7 @@ enum Verb {
     Config(config::Verb),
     /// Bring the schema of the store up to date.
     Migrate(migrate::Arguments),
-    /// Forget everything that has expired. The server does this by itself, a little at a time.
+    /// Forget everything that has expired. A running server does this by itself, in small batches, every minute.
     Purge(Listing),
 }
 

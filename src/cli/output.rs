@@ -1,9 +1,6 @@
 //! What commands print: a table for people, or JSON for programs.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -84,11 +81,6 @@ pub(super) fn rfc3339(time: Timestamp) -> String {
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Reads `90s`, `15m`, `12h` or `7d`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    crate::config::parse_duration(text)
 }
 
 #[cfg(test)]

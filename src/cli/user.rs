@@ -97,7 +97,7 @@ fn parse(username: &str) -> Result<Username, Failure> {
 /// A password from standard input, or a random one of 128 bits.
 fn password(assembly: &Assembly, from_stdin: bool) -> Result<Secret, Failure> {
     if !from_stdin {
-        return Ok(Secret::new(assembly.authority.reference()));
+        return Ok(assembly.authority.draw_password());
     }
     let mut text = zeroize::Zeroizing::new(String::new());
     std::io::stdin().take(4096).read_to_string(&mut text)?;

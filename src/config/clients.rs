@@ -1,4 +1,4 @@
-//! Room `config`: `[[clients]]`: clients that the operator declares.
+//! `[[clients]]`: clients that the operator declares.
 
 use serde_json::Value as Json;
 
@@ -9,7 +9,7 @@ use crate::{
         credential::{ClientSecret, Digest},
         identifier::ClientId,
         redirect::RedirectUri,
-        registration::{MAX_KEYS, MAX_NAME, MAX_REDIRECT_URIS},
+        registration::{MAX_KEYS, MAX_NAME, MAX_REDIRECT_URIS, is_usable},
         resource::{ResourceUri, Resources},
         scope::{OFFLINE_ACCESS, Scope},
     },
@@ -209,9 +209,8 @@ fn jwks(table: &Reader<'_>, text: &str) -> Result<JwkSet, String> {
         return Err("holds a private or shared key: only the public half belongs here".to_owned());
     }
     let set: JwkSet = serde_json::from_value(json).map_err(|_| "a key is malformed (RFC 7517 4)".to_owned())?;
-    let usable = |kty: &str| matches!(kty, "EC" | "OKP" | "RSA");
-    if set.keys.is_empty() || set.keys.len() > MAX_KEYS || !set.keys.iter().all(|key| usable(&key.kty)) {
-        return Err(format!("must hold 1 to {MAX_KEYS} keys of type EC, OKP or RSA"));
+    if set.keys.is_empty() || set.keys.len() > MAX_KEYS || !set.keys.iter().all(is_usable) {
+        return Err(format!("must hold 1 to {MAX_KEYS} signing keys: EC P-256, OKP Ed25519 or RSA"));
     }
     Ok(set)
 }

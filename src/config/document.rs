@@ -1,4 +1,4 @@
-//! Room `config`: a TOML document as a tree that remembers where each value was written.
+//! A TOML document as a tree that remembers where each value was written.
 
 use toml::de::{DeTable, DeValue};
 

@@ -1,4 +1,4 @@
-//! Room `config`: durations as people write them: a whole number and one unit, `60s`, `15m`, `12h`, `7d`.
+//! Durations as people write them: a whole number and one unit, `60s`, `15m`, `12h`, `7d`.
 
 use std::time::Duration;
 

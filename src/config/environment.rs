@@ -1,4 +1,4 @@
-//! Room `config`: lays environment variables over the file.
+//! Lays environment variables over the file.
 //!
 //! `GATEWARD_SERVER__LISTEN` is `server.listen`; `GATEWARD_RESOURCES__0__URI` is the `uri` of the first resource. `DATABASE_URL`
 //! and `REDIS_URL` are conventional names of `stores.url` and `stores.tokens`; the name with `GATEWARD_` wins.

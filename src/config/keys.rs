@@ -1,4 +1,4 @@
-//! Room `config`: `[keys]`, and `OAUTH_TOKEN_SECRET`.
+//! `[keys]`, and `OAUTH_TOKEN_SECRET`.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,4 @@
-//! Room `config`: lays the operator's file over `default.toml`. What `default.toml` does not have is unknown.
+//! Lays the operator's file over `default.toml`. What `default.toml` does not have is unknown.
 
 use super::{
     document::{Entry, Node, Origin, Value},

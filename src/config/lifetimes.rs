@@ -1,4 +1,4 @@
-//! Room `config`: `[lifetimes]`.
+//! `[lifetimes]`.
 
 use super::reader::Reader;
 use crate::domain::{account::SessionLifetime, policy::Lifetimes};

@@ -1,4 +1,4 @@
-//! Room `config`: the only place that reads the file, the environment of the process and the files that settings name.
+//! The only place that reads the file, the environment of the process and the files that settings name.
 
 use std::{fs, io, path::Path};
 

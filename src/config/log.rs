@@ -1,4 +1,4 @@
-//! Room `config`: `[log]`.
+//! `[log]`.
 
 use tracing_subscriber::EnvFilter;
 

@@ -1,4 +1,4 @@
-//! Room `config`: `[login]` and `[consent]`.
+//! `[login]` and `[consent]`.
 
 use super::reader::Reader;
 use crate::domain::policy::{ConsentPolicy, LoginPolicy};

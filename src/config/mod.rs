@@ -1,4 +1,4 @@
-//! Room `config`: what the operator decides.
+//! What the operator decides.
 //!
 //! One TOML file and the environment, laid over `config/default.toml`, which is compiled in: it names every setting, so whatever
 //! it does not name is unknown and refused, and it is where defaults come from, so it cannot lie. Every section has a file here

@@ -1,4 +1,4 @@
-//! Room `config`: what is wrong with a configuration, and where.
+//! What is wrong with a configuration, and where.
 
 use std::fmt;
 

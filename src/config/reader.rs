@@ -1,4 +1,4 @@
-//! Room `config`: reads typed values out of the merged tree, and notes every problem on the way instead of stopping at one.
+//! Reads typed values out of the merged tree, and notes every problem on the way instead of stopping at one.
 //!
 //! A method returns `None` when it noted a problem; a section is built when all of its values could be read.
 

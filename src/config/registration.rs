@@ -1,4 +1,4 @@
-//! Room `config`: `[registration]`.
+//! `[registration]`.
 
 use std::{num::NonZeroU32, time::Duration};
 

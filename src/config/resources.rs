@@ -1,4 +1,4 @@
-//! Room `config`: `[[resources]]`.
+//! `[[resources]]`.
 
 use url::Url;
 

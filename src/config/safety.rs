@@ -1,4 +1,4 @@
-//! Room `config`: what production does not accept, and how to fix it.
+//! What production does not accept, and how to fix it.
 
 use std::fmt;
 
@@ -73,7 +73,7 @@ impl Config {
                 add(
                     &format!("stores.{family}"),
                     "is kept in memory, so a restart forgets it".to_owned(),
-                    "Use sqlite:PATH or a database server.",
+                    "Use sqlite:PATH.",
                 );
             }
         }

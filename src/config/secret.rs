@@ -1,4 +1,4 @@
-//! Room `config`: secrets. None stands in the file itself; the file says where one is, or what its digest is.
+//! Secrets. None stands in the file itself; the file says where one is, or what its digest is.
 
 use std::{fmt, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! Room `config`: `[server]`.
+//! `[server]`.
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -1,4 +1,4 @@
-//! Room `config`: `config show`: the effective settings as TOML, secrets hidden, each with where it comes from.
+//! `config show`: the effective settings as TOML, secrets hidden, each with where it comes from.
 
 use std::fmt::Write as _;
 

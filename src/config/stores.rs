@@ -1,4 +1,4 @@
-//! Room `config`: `[stores]`.
+//! `[stores]`.
 
 use std::{fmt, path::Path};
 

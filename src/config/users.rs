@@ -1,4 +1,4 @@
-//! Room `config`: `[[users]]`: humans that the operator declares.
+//! `[[users]]`: humans that the operator declares.
 
 use argon2::password_hash::phc;
 

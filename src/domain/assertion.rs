@@ -32,7 +32,7 @@ pub enum AssertionRefusal {
     BadId,
 }
 
-/// Names one use of one assertion: the digest of client and `jti`.
+/// Names something that is counted or must happen once, such as one use of one assertion: a digest of what tells it apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ReplayId([u8; 32]);
 

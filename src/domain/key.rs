@@ -60,7 +60,7 @@ impl KeySchedule {
         }
     }
 
-    /// When the successor of the newest key of `algorithm` has to be made: at once if there is no key.
+    /// When the successor of the newest key of `algorithm` has to be made; `None` if there is no key to succeed.
     pub fn successor_due_at(&self, algorithm: Algorithm, all: &[KeyRecord]) -> Option<Timestamp> {
         newest(algorithm, all).map(|key| key.signs_from.plus(self.rotation_period).minus(self.publish_ahead))
     }

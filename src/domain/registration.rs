@@ -172,7 +172,7 @@ fn jwks(keys: Option<JwkSet>, authentication: AuthenticationMethod) -> Result<Op
 
 /// Whether assertions can be checked with the key: a public one, for signatures, of a kind that this server verifies. A shared
 /// secret is no public key, and an encryption key signs nothing.
-fn is_usable(key: &Jwk) -> bool {
+pub fn is_usable(key: &Jwk) -> bool {
     let kind = match (key.kty.as_str(), key.crv.as_deref()) {
         ("EC", Some("P-256")) => key.x.is_some() && key.y.is_some(),
         ("OKP", Some("Ed25519")) => key.x.is_some(),

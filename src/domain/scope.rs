@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fmt};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Always known: it asks for a refresh token (OpenID Connect Core 11) and is no permission at any resource.
+/// Always known, and no permission at any resource. It asks to act while the human is away (OpenID Connect Core 11); whether
+/// there is a refresh token is decided by the client's grant types.
 pub const OFFLINE_ACCESS: &str = "offline_access";
 
 /// The text is not a scope.

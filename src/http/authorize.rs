@@ -10,7 +10,7 @@ use url::{Url, form_urlencoded};
 
 use super::{
     App,
-    extract::{Browser, FormRejection, Now, TokenForm},
+    extract::{Browser, FormRejection, Now, PostedForm},
     html::{html, see_other, set_cookie},
     interaction::{FormAnswer, authorize_again, open, unaddressed, unreadable_form},
     page::{
@@ -27,11 +27,7 @@ use crate::{
         resource::Resource,
         scope::{Scope, ScopeToken},
     },
-    protocol::{
-        authorization::AuthorizationRequest,
-        error::AuthorizationErrorCode,
-        form::{Form, FormError},
-    },
+    protocol::{authorization::AuthorizationRequest, error::AuthorizationErrorCode, form::Form},
     service::{
         authorize::{
             AccessDuration, Addressee, AuthorizeError, CodeIssued, ConsentView, Decision, LogInView, Next, Unaddressed,
@@ -42,21 +38,12 @@ use crate::{
 
 /// A request arrives.
 pub(super) async fn authorize(State(app): State<App>, Now(now): Now, Browser(browser): Browser, uri: Uri) -> Response {
-    let (form, repeated) = match Form::parse_marking(uri.query().unwrap_or_default().as_bytes()) {
-        Ok(read) => read,
+    let request = match AuthorizationRequest::parse(uri.query().unwrap_or_default().as_bytes()) {
+        Ok(request) => request,
         Err(error) => return unreadable_form(&app, FormRejection::Malformed(error)),
     };
-    // Where the answer goes must be beyond doubt; anything else that is repeated is an error for the client to hear of.
-    if repeated.iter().any(|name| matches!(name.as_str(), "client_id" | "redirect_uri")) {
-        return unreadable_form(&app, FormRejection::Malformed(FormError::Repeated));
-    }
     let known = browser.is_some();
     let browser = browser.unwrap_or_else(|| app.authority().new_browser());
-    let request = AuthorizationRequest { repeated: !repeated.is_empty(), ..AuthorizationRequest::from(&form) };
-    let request = match repeated.iter().any(|name| name == "state") {
-        true => AuthorizationRequest { state: None, ..request },
-        false => request,
-    };
     let next = app.authority().begin(request, &browser, now).await;
     let mut response = show(&app, next);
     if !known {
@@ -68,7 +55,7 @@ pub(super) async fn authorize(State(app): State<App>, Now(now): Now, Browser(bro
 /// RFC 6749 3.1: a request may also be posted. A browser that comes from another site posts without its cookie, so the same
 /// request is asked for again in a way that brings it.
 pub(super) async fn authorize_posted(State(app): State<App>, request: Request) -> Response {
-    match TokenForm::read(request, &app).await {
+    match PostedForm::read(request, &app).await {
         Ok(read) => see_other(&authorize_again(&app, &AuthorizationRequest::from(&read.form))),
         Err(rejection) => unreadable_form(&app, rejection),
     }

@@ -19,7 +19,12 @@ use super::{
     router::path,
 };
 use crate::{
-    domain::{authorization::Prompt, policy::RegistrationMode, resource::TokenFormat},
+    domain::{
+        authorization::Prompt,
+        client::{AuthenticationMethod, GrantType},
+        policy::RegistrationMode,
+        resource::TokenFormat,
+    },
     protocol::{jose::Algorithm, metadata::ServerMetadata},
     service::Authority,
 };
@@ -44,8 +49,9 @@ impl MetadataDocument {
 }
 
 fn metadata(authority: &Authority) -> ServerMetadata {
-    const METHODS: &[&str] = &["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
-    const CONFIDENTIAL: &[&str] = &["client_secret_basic", "client_secret_post", "private_key_jwt"];
+    let methods = || AuthenticationMethod::ALL.iter().map(|method| method.as_str()).collect::<Vec<_>>();
+    // Whoever asks about tokens must prove who they are.
+    let confidential = methods().into_iter().filter(|method| *method != AuthenticationMethod::None.as_str()).collect();
     let endpoint = |path| authority.issuer.endpoint(path);
     let assertion_algorithms = || Algorithm::ASYMMETRIC.iter().map(|a| a.as_str()).collect::<Vec<_>>();
     let registration = &authority.policy.registration.mode;
@@ -63,12 +69,12 @@ fn metadata(authority: &Authority) -> ServerMetadata {
         scopes_supported: authority.policy.resources.scopes_supported(),
         response_types_supported: &["code"],
         response_modes_supported: &["query"],
-        grant_types_supported: &["authorization_code", "refresh_token", "client_credentials"],
-        token_endpoint_auth_methods_supported: METHODS,
+        grant_types_supported: GrantType::ALL.iter().map(|grant| grant.as_str()).collect(),
+        token_endpoint_auth_methods_supported: methods(),
         token_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
-        introspection_endpoint_auth_methods_supported: CONFIDENTIAL,
+        introspection_endpoint_auth_methods_supported: confidential,
         introspection_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
-        revocation_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint_auth_methods_supported: methods(),
         revocation_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
         code_challenge_methods_supported: &["S256"],
         authorization_response_iss_parameter_supported: true,

@@ -61,8 +61,8 @@ fn has_media_type(headers: &HeaderMap, expected: &str) -> bool {
     essence.trim().eq_ignore_ascii_case(expected)
 }
 
-/// The form of a token-style request, and its `Authorization` header.
-pub(super) struct TokenForm {
+/// The form of a post, and its `Authorization` header.
+pub(super) struct PostedForm {
     pub(super) form: Form,
     authorization: Option<Secret>,
     unprintable: bool,
@@ -95,7 +95,7 @@ impl From<BodyRejection> for FormRejection {
     }
 }
 
-impl TokenForm {
+impl PostedForm {
     /// Reads a request. Not an axum extractor, because each endpoint answers a bad form with its own error codes.
     pub(super) async fn read(request: Request, app: &App) -> Result<Self, FormRejection> {
         let (parts, body) = request.into_parts();

@@ -8,7 +8,7 @@ use axum::{
 
 use super::{
     App,
-    extract::{Browser, FormRejection, Now, TokenForm},
+    extract::{Browser, FormRejection, Now, PostedForm},
     html::error_page,
     respond::{ErrorText, error_page_of, status_of},
     router::path,
@@ -38,7 +38,7 @@ impl FromRequest<App> for FormAnswer {
         let (mut parts, body) = request.into_parts();
         let Ok(Now(now)) = Now::from_request_parts(&mut parts, app).await;
         let Ok(Browser(browser)) = Browser::from_request_parts(&mut parts, app).await;
-        let read = TokenForm::read(Request::from_parts(parts, body), app).await;
+        let read = PostedForm::read(Request::from_parts(parts, body), app).await;
         let form = read.map_err(|rejection| unreadable_form(app, rejection))?.form;
         match open(app, &form, browser, now) {
             Ok((interaction, browser)) => Ok(Self { form, interaction, browser }),

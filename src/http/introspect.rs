@@ -8,7 +8,7 @@ use axum::{
 
 use super::{
     App,
-    extract::{Now, TokenForm},
+    extract::{Now, PostedForm},
     respond::{TokenQueryFailure, json, no_store, with_type},
 };
 use crate::protocol::{client_authentication::present, introspection::INACTIVE, revocation::TokenQuery};
@@ -19,7 +19,7 @@ pub(super) async fn post(
     request: Request,
 ) -> Result<Response, TokenQueryFailure> {
     let authority = app.authority();
-    let read = TokenForm::read(request, &app).await?;
+    let read = PostedForm::read(request, &app).await?;
     let client = authority.authenticate(present(read.authorization(), &read.form)?, now).await?;
     // RFC 7662 2.1: authorized callers only, against token scanning; knowing a public client's name proves nothing.
     if client.client().is_public() {

@@ -65,7 +65,7 @@ impl Default for HttpOptions {
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             registration_burst: NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN),
-            registration_period: Duration::from_secs(6),
+            registration_period: Duration::from_secs(30),
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::{
 
 use super::{
     App,
-    extract::{Now, TokenForm},
+    extract::{Now, PostedForm},
     respond::{TokenQueryFailure, no_store},
 };
 use crate::protocol::{client_authentication::present, revocation::TokenQuery};
@@ -18,7 +18,7 @@ pub(super) async fn post(
     request: Request,
 ) -> Result<Response, TokenQueryFailure> {
     let authority = app.authority();
-    let read = TokenForm::read(request, &app).await?;
+    let read = PostedForm::read(request, &app).await?;
     let client = authority.authenticate(present(read.authorization(), &read.form)?, now).await?;
     authority.revoke(&client, &TokenQuery::try_from(&read.form)?, now).await?;
     // RFC 7009 2.2: the same for revoked, unknown and other people's tokens.

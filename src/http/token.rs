@@ -8,14 +8,14 @@ use axum::{
 
 use super::{
     App,
-    extract::{Now, TokenForm},
+    extract::{Now, PostedForm},
     respond::{TokenFailure, json, no_store},
 };
 use crate::protocol::{client_authentication::present, token::TokenRequest};
 
 pub(super) async fn post(State(app): State<App>, Now(now): Now, request: Request) -> Result<Response, TokenFailure> {
     let authority = app.authority();
-    let read = TokenForm::read(request, &app).await?;
+    let read = PostedForm::read(request, &app).await?;
     let token_request = TokenRequest::try_from(&read.form)?;
     let client = authority.authenticate(present(read.authorization(), &read.form)?, now).await?;
     let response = match token_request {

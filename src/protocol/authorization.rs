@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::form::Form;
+use super::form::{Form, FormError};
 
 /// Every parameter of the request that means something here, still unjudged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,18 @@ impl From<&Form> for AuthorizationRequest {
 }
 
 impl AuthorizationRequest {
+    /// Reads a query. A repeated parameter is marked, for the client to hear of at its redirect URI, unless it leaves open
+    /// where that is; a repeated `state` is none, because nobody knows which one to return.
+    pub fn parse(query: &[u8]) -> Result<Self, FormError> {
+        let (form, repeated) = Form::parse_marking(query)?;
+        let is_repeated = |name: &str| repeated.iter().any(|other| other == name);
+        if is_repeated("client_id") || is_repeated("redirect_uri") {
+            return Err(FormError::Repeated);
+        }
+        let request = Self { repeated: !repeated.is_empty(), ..Self::from(&form) };
+        Ok(if is_repeated("state") { Self { state: None, ..request } } else { request })
+    }
+
     /// The query string that asks for the same again.
     pub fn to_query(&self) -> String {
         let single = [

@@ -50,7 +50,7 @@ impl Form {
     }
 
     /// The same, but names the parameters that appear more than once instead of refusing them; their first value counts.
-    pub fn parse_marking(bytes: &[u8]) -> Result<(Self, Vec<String>), FormError> {
+    pub(super) fn parse_marking(bytes: &[u8]) -> Result<(Self, Vec<String>), FormError> {
         let mut repeated = Vec::new();
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in bytes.split(|b| *b == b'&').filter(|p| !p.is_empty()) {

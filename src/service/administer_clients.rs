@@ -14,6 +14,7 @@ use crate::{
         credential::{ClientSecret, Credential, Digest},
         identifier::ClientId,
         redirect::{RedirectKind, RedirectUri},
+        registration::is_usable,
         resource::ResourceUri,
         scope::Scope,
         time::Timestamp,
@@ -46,8 +47,8 @@ pub enum InvalidSpec {
     /// A client without a secret or key acts for itself.
     #[error("client_credentials needs a confidential client")]
     PublicMachine,
-    /// `private_key_jwt` without keys.
-    #[error("private_key_jwt needs a JWKS")]
+    /// `private_key_jwt` without keys, or with one that nothing could be verified with.
+    #[error("private_key_jwt needs a JWKS of signing keys: EC P-256, OKP Ed25519 or RSA")]
     NoKeys,
     /// Neither a grant type nor introspection.
     #[error("the client could do nothing: give it a grant type, or let it introspect")]
@@ -104,14 +105,15 @@ impl ClientSpec {
     pub fn check(&self) -> Result<(), InvalidSpec> {
         let public = self.authentication == AuthenticationMethod::None;
         let has = |grant| self.grant_types.contains(&grant);
-        if self.grant_types.is_empty() && !self.may_introspect {
+        // A refresh token alone comes from nowhere.
+        if self.grant_types.iter().all(|grant| *grant == GrantType::RefreshToken) && !self.may_introspect {
             Err(InvalidSpec::Useless)
         } else if has(GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
             Err(InvalidSpec::NoRedirectUri)
         } else if has(GrantType::ClientCredentials) && public {
             Err(InvalidSpec::PublicMachine)
         } else if self.authentication == AuthenticationMethod::PrivateKeyJwt
-            && self.jwks.as_ref().is_none_or(|set| set.keys.is_empty())
+            && !self.jwks.as_ref().is_some_and(|set| !set.keys.is_empty() && set.keys.iter().all(is_usable))
         {
             Err(InvalidSpec::NoKeys)
         } else if has(GrantType::ClientCredentials) && self.scope.is_empty() {

@@ -35,6 +35,11 @@ pub enum UserError {
 }
 
 impl Authority {
+    /// A random password of 128 bits.
+    pub fn draw_password(&self) -> Secret {
+        Secret::new(UserId::from_entropy(self.entropy.name()).as_str())
+    }
+
     /// Adds an account with a password.
     pub async fn create_user(&self, name: Username, password: Secret, now: Timestamp) -> Result<User, UserError> {
         let hash = self.passwords.hash(password).await?;

@@ -35,7 +35,7 @@ impl Purged {
 
 impl Authority {
     /// Forgets one batch of each kind.
-    pub async fn purge_batch(&self, now: Timestamp) -> Result<Purged, StoreError> {
+    async fn purge_batch(&self, now: Timestamp) -> Result<Purged, StoreError> {
         Ok(Purged {
             tokens: self.tokens.purge(now, BATCH).await?,
             accounts: self.accounts.purge(self.policy.lifetimes.session, now, BATCH).await?,

@@ -254,6 +254,11 @@ impl Stores {
     }
 }
 
+/// Whether a URL names a store of this build. Opens nothing.
+pub fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
+    Location::parse(url).map(drop)
+}
+
 /// A change of the schema that a database has not seen yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingMigration {

@@ -1,4 +1,4 @@
-//! Room `config`: what is refused, and what is said about it.
+//! What is refused, and what is said about it.
 
 use proptest::prelude::*;
 

@@ -20,7 +20,7 @@ pub struct ConsentPage<'a> {
     /// What the client is called.
     pub client_name: &'a str,
     /// How far that name can be trusted.
-    pub vouching: Vouching<'a>,
+    pub vouching: Vouching,
     /// Where the code will be sent: taken from the redirect URI, never from what the client says about itself.
     pub destination: Destination<'a>,
     /// The display name of the resource.
@@ -39,13 +39,11 @@ pub struct ConsentPage<'a> {
 
 /// Who stands behind the name of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Vouching<'a> {
+pub enum Vouching {
     /// An administrator of this server registered the client.
     Configured,
     /// The client registered itself: its name is its own claim, which nobody checked.
     SelfAsserted,
-    /// The client proved that it speaks for this domain.
-    VerifiedDomain(&'a str),
 }
 
 /// Where the code goes.
@@ -153,7 +151,6 @@ mod tests {
         };
         assert!(warned(Vouching::SelfAsserted));
         assert!(!warned(Vouching::Configured));
-        assert!(!warned(Vouching::VerifiedDomain("claude.ai")));
     }
 
     #[test]
@@ -161,7 +158,6 @@ mod tests {
         let said = |vouching| text(&ConsentPage { vouching, ..PAGE }.render().unwrap());
         assert!(said(Vouching::Configured).contains("Registered by an administrator of this server"));
         assert!(said(Vouching::SelfAsserted).contains("nobody has checked that"));
-        assert!(said(Vouching::VerifiedDomain("claude.ai")).contains("Verified as an app of claude.ai"));
     }
 
     #[test]
@@ -203,7 +199,7 @@ mod tests {
             request: evil,
             username: evil,
             client_name: evil,
-            vouching: Vouching::VerifiedDomain(evil),
+            vouching: Vouching::SelfAsserted,
             destination: Destination::Host(evil),
             resource_name: evil,
             resource_uri: evil,
@@ -212,7 +208,7 @@ mod tests {
             duration: evil,
             sign_out_action: evil,
         };
-        for vouching in [Vouching::VerifiedDomain(evil), Vouching::SelfAsserted] {
+        for vouching in [Vouching::Configured, Vouching::SelfAsserted] {
             for destination in [Destination::Host(evil), Destination::PrivateScheme(evil)] {
                 let html = ConsentPage { vouching, destination, ..page }.render().unwrap();
                 assert!(!html.contains("<script") && !html.contains("<p style") && !html.contains("onclick='"));
