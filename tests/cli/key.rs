@@ -36,7 +36,7 @@ fn list_and_rotate_print_keys_without_what_is_secret_about_them() {
         assert_eq!(members(key), ["algorithm", "created_at", "kid", "phase", "signs_from"]);
         assert!(["pending", "signing", "verifying"].contains(&text(key, "phase")));
     }
-    assert!(home.ok(&["key", "list"]).starts_with("ALGORITHM"));
+    assert!(home.ok(&["key", "list"]).starts_with("KID"));
     assert!(home.fails(&["key", "rotate", "--algorithm", "PS256"], 2).contains("no resource uses PS256"));
     home.fails(&["key", "rotate", "--algorithm", "none"], 2);
 }
