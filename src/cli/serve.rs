@@ -1,6 +1,6 @@
 //! `gateward serve`.
 
-use std::{future::Future, io::IsTerminal};
+use std::{future::Future, io::IsTerminal, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -17,6 +17,9 @@ use crate::{
         serve::{Drained, ServeOptions, serve},
     },
 };
+
+/// How long the store may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a body may take, compared with the whole request: something is left for the answer.
 const BODY_SHARE: u32 = 3;
@@ -67,7 +70,10 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
         Drained::Completely => info!("every request was finished"),
         Drained::TimedOut => warn!("some requests were cut off: shutdown_grace was over"),
     }
-    assembly.stores.close().await;
+    // Everything that was answered is on the disk; a store that is stuck does not hold the process.
+    if tokio::time::timeout(CLOSE_TIMEOUT, assembly.stores.close()).await.is_err() {
+        warn!("the store did not close in time");
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         access::Subject,
         authorization::default_resource,
-        client::{Client, GrantType},
+        client::{Client, GrantType, Provenance},
         resource::Resource,
         scope::Scope,
         time::Timestamp,
@@ -48,6 +48,10 @@ impl Authority {
         let client = client.client();
         // RFC 6749 4.4: confidential clients only.
         if client.is_public() || !client.may_use(GrantType::ClientCredentials) {
+            return Err(ClientCredentialsError::UnauthorizedClient);
+        }
+        // Policy may have become stricter since the client registered itself.
+        if client.provenance == Provenance::Dynamic && !self.policy.registration.allow_client_credentials {
             return Err(ClientCredentialsError::UnauthorizedClient);
         }
         let resource = self.target(client, &request.resources)?;

@@ -175,3 +175,13 @@ proptest! {
         prop_assert_eq!(chosen, signing);
     }
 }
+
+#[tokio::test]
+async fn a_first_key_from_a_clock_that_ran_ahead_does_not_keep_the_server_from_signing() {
+    let keyring = maintained(&[Algorithm::ES256]).await;
+    let year_before = at(-365 * 24 * 3600);
+    assert!(keyring.sign(Algorithm::ES256, &claims(), year_before).is_err());
+    assert_eq!(keyring.maintain(year_before).await.unwrap().added.len(), 1);
+    sign(&keyring, year_before);
+    assert_eq!(keyring.maintain(year_before).await.unwrap(), Maintenance::default());
+}
