@@ -71,6 +71,11 @@ impl Writer {
         let step: Step = Box::new(move |connection| {
             let running = step(connection);
             Box::pin(async move {
+                // Whoever asked has given up while this waited, and may have been told that it failed: then it did. A step that
+                // ran now would be a surprise, e.g. a rotation from a minute ago that makes its own repetition a replay.
+                if outcome.is_closed() {
+                    return Ran { succeeded: true, tell: Box::new(|_| ()) };
+                }
                 let result = running.await.map_err(failure);
                 let succeeded = result.is_ok();
                 let tell = Box::new(move |commit| {
