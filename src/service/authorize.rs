@@ -198,7 +198,7 @@ impl Authority {
                 Err(judged.refuse(AuthorizationRefusal::ConsentRequired))
             }
             Step::AskConsent { new, known } => Ok(Next::AskConsent(Box::new(ConsentView {
-                interaction: interaction.ask_consent(client, &authorization.redirect),
+                interaction: interaction.ask_consent(client, authorization),
                 redirect: authorization.redirect.clone(),
                 resources: self.resources_of(authorization).cloned().collect(),
                 client: judged.client,
@@ -219,7 +219,7 @@ impl Authority {
     ) -> Result<CodeIssued, AuthorizeError> {
         let judged = self.judge(&interaction.request).await?;
         // What the human saw is what they agree to, whatever the client has changed since.
-        interaction.asked_consent(&judged.client, &judged.authorization.redirect).map_err(Unaddressed::Interaction)?;
+        interaction.asked_consent(&judged.client, &judged.authorization).map_err(Unaddressed::Interaction)?;
         let session = self.session(browser, now).await.map_err(|e| judged.fail(e))?;
         let login =
             session.as_ref().map(|(session, _)| Login { auth_time: session.auth_time, fresh: interaction.fresh_login });

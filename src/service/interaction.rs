@@ -14,9 +14,12 @@ use super::Authority;
 use crate::{
     domain::{
         assertion::{ReplayId, SingleUse},
+        authorization::Authorization,
         client::Client,
         credential::{Credential, Digest, SessionToken},
-        redirect::{MatchedRedirect, RedirectUri},
+        redirect::RedirectUri,
+        resource::ResourceUri,
+        scope::Scope,
         time::Timestamp,
     },
     port::crypto::Purpose,
@@ -49,8 +52,19 @@ enum Asked {
     Nothing,
     /// Who they are.
     LogIn,
-    /// Whether they agree: to this client as it was then, and to the code going there.
-    Consent { redirect: RedirectUri, client_version: u64 },
+    /// Whether they agree: to this client as it was then, to the code going there, and to just this much.
+    Consent { client_version: u64, redirect: RedirectUri, resources: Vec<ResourceUri>, scope: Scope },
+}
+
+impl Asked {
+    fn consent(client: &Client, authorization: &Authorization) -> Self {
+        Self::Consent {
+            client_version: client.version,
+            redirect: authorization.redirect.uri().clone(),
+            resources: authorization.resources.clone(),
+            scope: authorization.scope.clone(),
+        }
+    }
 }
 
 /// Why a form does not continue anything.
@@ -79,10 +93,9 @@ impl Interaction {
         Self { asked: Asked::LogIn, ..self }
     }
 
-    /// The human is asked for consent: for a code to this redirect URI of this client.
-    pub(super) fn ask_consent(self, client: &Client, redirect: &MatchedRedirect) -> Self {
-        let asked = Asked::Consent { redirect: redirect.uri().clone(), client_version: client.version };
-        Self { asked, ..self }
+    /// The human is asked for consent to what `authorization` says.
+    pub(super) fn ask_consent(self, client: &Client, authorization: &Authorization) -> Self {
+        Self { asked: Asked::consent(client, authorization), ..self }
     }
 
     /// Whether the human was asked to log in.
@@ -91,15 +104,14 @@ impl Interaction {
     }
 
     /// Whether the human was asked to agree to just this.
-    pub(super) fn asked_consent(&self, client: &Client, redirect: &MatchedRedirect) -> Result<(), BrokenInteraction> {
+    pub(super) fn asked_consent(
+        &self,
+        client: &Client,
+        authorization: &Authorization,
+    ) -> Result<(), BrokenInteraction> {
         match &self.asked {
-            Asked::Consent { redirect: shown, client_version } => {
-                if shown == redirect.uri() && *client_version == client.version {
-                    Ok(())
-                } else {
-                    Err(BrokenInteraction::Changed(Box::new(self.request.clone())))
-                }
-            }
+            Asked::Consent { .. } if self.asked == Asked::consent(client, authorization) => Ok(()),
+            Asked::Consent { .. } => Err(BrokenInteraction::Changed(Box::new(self.request.clone()))),
             Asked::Nothing | Asked::LogIn => Err(BrokenInteraction::Unreadable),
         }
     }
