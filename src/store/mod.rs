@@ -1,9 +1,17 @@
 //! Where things last: one backend per folder. [`Stores::open`] is the only match on a backend.
 //!
-//! A URL says where: `memory:` or `sqlite:PATH`. Every backend implements all four families, so one URL is enough; a family
-//! may also live somewhere else than the others.
+//! A URL says where: `memory:`, `sqlite:PATH`, `postgres://..` or `redis://..`. Every backend implements all four families, so
+//! one URL is enough; a family may also live somewhere else than the others.
 
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+mod record;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -34,10 +42,10 @@ impl fmt::Debug for Stores {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidStoreUrl {
     /// It has no scheme.
-    #[error("a store URL starts with memory: or sqlite:")]
+    #[error("a store URL starts with memory:, sqlite:, postgres:// or redis://")]
     NoScheme,
     /// Nothing here speaks this scheme.
-    #[error("no store for `{0}:`; there are memory: and sqlite:PATH")]
+    #[error("no store for `{0}:`; there are memory:, sqlite:PATH, postgres://.., redis://.. and rediss://..")]
     UnknownScheme(String),
     /// The scheme is known, and this build leaves it out.
     #[error("this build has no store for `{0}:`")]
@@ -48,6 +56,9 @@ pub enum InvalidStoreUrl {
     /// `sqlite:` without a usable path.
     #[error("sqlite: needs the path of a file, without parameters; for one that forgets use memory:")]
     NoPath,
+    /// A URL of a server that cannot be read; says which part of it is wrong, never what the part is.
+    #[error("the URL cannot be read: {0}")]
+    Malformed(String),
 }
 
 /// Why a store cannot be opened.
@@ -76,6 +87,10 @@ enum Location {
     Memory,
     #[cfg(feature = "sqlite")]
     Sqlite(PathBuf),
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Address),
+    #[cfg(feature = "redis")]
+    Redis(redis::Address),
 }
 
 impl Location {
@@ -85,6 +100,8 @@ impl Location {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "memory" => Err(InvalidStoreUrl::MemoryTakesNothing),
             "sqlite" => Self::parse_sqlite(rest),
+            "postgres" | "postgresql" => Self::parse_postgres(url),
+            "redis" | "rediss" => Self::parse_redis(url),
             other => Err(InvalidStoreUrl::UnknownScheme(other.to_owned())),
         }
     }
@@ -103,6 +120,26 @@ impl Location {
     #[cfg(not(feature = "sqlite"))]
     fn parse_sqlite(_: &str) -> Result<Self, InvalidStoreUrl> {
         Err(InvalidStoreUrl::NotBuiltIn("sqlite"))
+    }
+
+    #[cfg(feature = "postgres")]
+    fn parse_postgres(url: &str) -> Result<Self, InvalidStoreUrl> {
+        postgres::Address::parse(url).map(Self::Postgres)
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn parse_postgres(_: &str) -> Result<Self, InvalidStoreUrl> {
+        Err(InvalidStoreUrl::NotBuiltIn("postgres"))
+    }
+
+    #[cfg(feature = "redis")]
+    fn parse_redis(url: &str) -> Result<Self, InvalidStoreUrl> {
+        redis::Address::parse(url).map(Self::Redis)
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn parse_redis(_: &str) -> Result<Self, InvalidStoreUrl> {
+        Err(InvalidStoreUrl::NotBuiltIn("redis"))
     }
 }
 
@@ -132,6 +169,10 @@ enum Backend {
     Memory(Arc<memory::Memory>),
     #[cfg(feature = "sqlite")]
     Sqlite(Arc<sqlite::Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(Arc<postgres::Postgres>),
+    #[cfg(feature = "redis")]
+    Redis(Arc<redis::Redis>),
 }
 
 impl fmt::Debug for Backend {
@@ -140,6 +181,10 @@ impl fmt::Debug for Backend {
             Self::Memory(_) => "Memory",
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => "Sqlite",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "Postgres",
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => "Redis",
         })
     }
 }
@@ -151,6 +196,15 @@ impl Backend {
             (Location::Memory, Migrations::Run | Migrations::Refuse) => Ok(Self::Memory(Arc::default())),
             #[cfg(feature = "sqlite")]
             (Location::Sqlite(path), migrations) => Ok(Self::Sqlite(sqlite::Sqlite::open(path, migrations).await?)),
+            #[cfg(feature = "postgres")]
+            (Location::Postgres(address), migrations) => {
+                Ok(Self::Postgres(postgres::Postgres::open(address, migrations).await?))
+            }
+            // It has no schema.
+            #[cfg(feature = "redis")]
+            (Location::Redis(address), Migrations::Run | Migrations::Refuse) => {
+                Ok(Self::Redis(redis::Redis::open(address).await?))
+            }
         }
     }
 
@@ -159,6 +213,10 @@ impl Backend {
             Self::Memory(memory) => memory.clients.clone(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(sqlite) => sqlite.clone(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => postgres.clone(),
+            #[cfg(feature = "redis")]
+            Self::Redis(redis) => redis.clone(),
         }
     }
 
@@ -167,6 +225,10 @@ impl Backend {
             Self::Memory(memory) => memory.tokens.clone(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(sqlite) => sqlite.clone(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => postgres.clone(),
+            #[cfg(feature = "redis")]
+            Self::Redis(redis) => redis.clone(),
         }
     }
 
@@ -175,6 +237,10 @@ impl Backend {
             Self::Memory(memory) => memory.accounts.clone(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(sqlite) => sqlite.clone(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => postgres.clone(),
+            #[cfg(feature = "redis")]
+            Self::Redis(redis) => redis.clone(),
         }
     }
 
@@ -183,6 +249,10 @@ impl Backend {
             Self::Memory(memory) => memory.keys.clone(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(sqlite) => sqlite.clone(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => postgres.clone(),
+            #[cfg(feature = "redis")]
+            Self::Redis(redis) => redis.clone(),
         }
     }
 
@@ -191,6 +261,11 @@ impl Backend {
             Self::Memory(_) => {}
             #[cfg(feature = "sqlite")]
             Self::Sqlite(sqlite) => sqlite.close().await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => postgres.close().await,
+            // Every answer has arrived; the connections go with their last owner.
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => {}
         }
     }
 }
@@ -272,6 +347,10 @@ pub async fn pending_migrations(url: &str) -> Result<Vec<PendingMigration>, Open
         Location::Memory => Ok(Vec::new()),
         #[cfg(feature = "sqlite")]
         Location::Sqlite(path) => sqlite::pending_migrations(&path).await,
+        #[cfg(feature = "postgres")]
+        Location::Postgres(address) => postgres::pending_migrations(&address).await,
+        #[cfg(feature = "redis")]
+        Location::Redis(_) => Ok(Vec::new()),
     }
 }
 

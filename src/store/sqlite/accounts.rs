@@ -1,12 +1,9 @@
 //! Accounts in SQLite.
 
 use async_trait::async_trait;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::SqliteConnection;
 
-use super::{
-    Sqlite,
-    row::{corrupt, digest as digest_in, failure, limit as rows, spelled, text, time, word},
-};
+use super::Sqlite;
 use crate::{
     domain::{
         account::{Consent, PasswordHash, Session, SessionLifetime, User, UserStatus, Username},
@@ -18,33 +15,18 @@ use crate::{
         time::Timestamp,
     },
     port::store::{AccountStore, Creation, Page, StoreResult},
+    store::{
+        record::{corrupt, session, text, user, word},
+        sql::limit as rows,
+    },
 };
 
-fn user(row: &SqliteRow) -> sqlx::Result<User> {
-    Ok(User {
-        id: text(row, "id")?,
-        username: text(row, "username")?,
-        password: PasswordHash::new(row.try_get::<String, _>("password_hash")?),
-        status: spelled(row, "status")?,
-        created_at: time(row, "created_at")?,
-    })
-}
-
-fn session(row: &SqliteRow) -> sqlx::Result<Session> {
-    Ok(Session {
-        digest: digest_in(row, "digest")?,
-        user_id: text(row, "id")?,
-        auth_time: time(row, "auth_time")?,
-        last_seen_at: time(row, "last_seen_at")?,
-    })
-}
-
-async fn end_sessions(connection: &mut SqliteConnection, id: &UserId) -> sqlx::Result<()> {
+async fn end_sessions(connection: &mut SqliteConnection, id: &UserId) -> StoreResult<()> {
     sqlx::query("DELETE FROM sessions WHERE user_id = ?").bind(id.as_str()).execute(connection).await?;
     Ok(())
 }
 
-async fn end_session(connection: &mut SqliteConnection, digest: &Digest<SessionToken>) -> sqlx::Result<bool> {
+async fn end_session(connection: &mut SqliteConnection, digest: &Digest<SessionToken>) -> StoreResult<bool> {
     let end = sqlx::query("DELETE FROM sessions WHERE digest = ?").bind(digest.as_bytes().as_slice());
     Ok(end.execute(connection).await?.rows_affected() == 1)
 }
@@ -74,21 +56,21 @@ impl AccountStore for Sqlite {
 
     async fn find_user(&self, id: &UserId) -> StoreResult<Option<User>> {
         let query = sqlx::query("SELECT * FROM users WHERE id = ?").bind(id.as_str());
-        let row = query.fetch_optional(&self.readers).await.map_err(failure)?;
-        row.as_ref().map(user).transpose().map_err(failure)
+        let row = query.fetch_optional(&self.readers).await?;
+        row.as_ref().map(user).transpose()
     }
 
     async fn find_user_by_name(&self, name: &Username) -> StoreResult<Option<User>> {
         let query = sqlx::query("SELECT * FROM users WHERE username = ?").bind(name.as_str());
-        let row = query.fetch_optional(&self.readers).await.map_err(failure)?;
-        row.as_ref().map(user).transpose().map_err(failure)
+        let row = query.fetch_optional(&self.readers).await?;
+        row.as_ref().map(user).transpose()
     }
 
     async fn list_users(&self, page: Page<Username>) -> StoreResult<Vec<User>> {
         let after = page.after.as_ref().map_or("", Username::as_str);
         let query = sqlx::query("SELECT * FROM users WHERE username > ? ORDER BY username LIMIT ?");
-        let rows = query.bind(after).bind(rows(page.limit)).fetch_all(&self.readers).await.map_err(failure)?;
-        rows.iter().map(user).collect::<sqlx::Result<_>>().map_err(failure)
+        let rows = query.bind(after).bind(rows(page.limit)).fetch_all(&self.readers).await?;
+        rows.iter().map(user).collect()
     }
 
     async fn set_password(&self, id: &UserId, password: &PasswordHash) -> StoreResult<bool> {
@@ -149,12 +131,12 @@ impl AccountStore for Sqlite {
 
     async fn find_session(&self, digest: &Digest<SessionToken>) -> StoreResult<Option<(Session, User)>> {
         let query = sqlx::query(
-            "SELECT s.digest, s.auth_time, s.last_seen_at, u.* FROM sessions s JOIN users u ON u.id = s.user_id
+            "SELECT s.digest, s.user_id, s.auth_time, s.last_seen_at, u.* FROM sessions s JOIN users u ON u.id = s.user_id
             WHERE s.digest = ?",
         );
         let query = query.bind(digest.as_bytes().as_slice());
-        let row = query.fetch_optional(&self.readers).await.map_err(failure)?;
-        row.as_ref().map(|row| Ok((session(row)?, user(row)?))).transpose().map_err(failure)
+        let row = query.fetch_optional(&self.readers).await?;
+        row.as_ref().map(|row| Ok((session(row)?, user(row)?))).transpose()
     }
 
     async fn touch_session(&self, digest: &Digest<SessionToken>, now: Timestamp) -> StoreResult<()> {
@@ -179,8 +161,8 @@ impl AccountStore for Sqlite {
     async fn consented(&self, user: &UserId, client: &ClientId, resource: &ResourceUri) -> StoreResult<Scope> {
         let query = sqlx::query("SELECT scope FROM consents WHERE user_id = ? AND client_id = ? AND resource = ?");
         let query = query.bind(user.as_str()).bind(client.as_str()).bind(resource.canonical());
-        let row = query.fetch_optional(&self.readers).await.map_err(failure)?;
-        let scope: Option<Scope> = row.as_ref().map(|row| text(row, "scope")).transpose().map_err(failure)?;
+        let row = query.fetch_optional(&self.readers).await?;
+        let scope: Option<Scope> = row.as_ref().map(|row| text(row, "scope")).transpose()?;
         Ok(scope.unwrap_or_default())
     }
 
@@ -238,7 +220,7 @@ impl AccountStore for Sqlite {
             .run(move |connection| {
                 Box::pin(async move {
                     let count = sqlx::query_scalar(count).bind(key.as_bytes().as_slice());
-                    count.bind(until.unix()).bind(now.unix()).fetch_one(connection).await
+                    Ok(count.bind(until.unix()).bind(now.unix()).fetch_one(connection).await?)
                 })
             })
             .await
@@ -248,7 +230,7 @@ impl AccountStore for Sqlite {
         let query =
             sqlx::query_as("SELECT failures, window_ends_at FROM login_failures WHERE key = ? AND window_ends_at > ?");
         let query = query.bind(key.as_bytes().as_slice()).bind(now.unix());
-        let row: Option<(u32, i64)> = query.fetch_optional(&self.readers).await.map_err(failure)?;
+        let row: Option<(u32, i64)> = query.fetch_optional(&self.readers).await?;
         Ok(row.map(|(failures, end)| (failures, Timestamp::from_unix(end))))
     }
 

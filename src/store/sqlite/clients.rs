@@ -1,62 +1,24 @@
 //! Clients in SQLite: registered ones in one table, tombstones in another; a removal moves from the first to the second.
 
 use async_trait::async_trait;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
-use super::{
-    Sqlite,
-    row::{
-        corrupt, failure, from_word, json, limit as rows, optional_digest, optional_time, spelled, text, time, to_json,
-        word,
-    },
-};
+use super::Sqlite;
 use crate::{
     domain::{
-        client::{AuthenticationMethod, Client, ClientEntry, GrantType, Removal},
+        client::{Client, ClientEntry, Removal},
         identifier::ClientId,
         time::Timestamp,
     },
     port::store::{ClientStore, Insertion, Page, ReapRule, Replacement, StoreResult},
+    store::{
+        record::{client, entry, to_json, word},
+        sql::{limit as rows, version},
+    },
 };
 
-fn client(row: &SqliteRow) -> sqlx::Result<Client> {
-    let authentication: &str = row.try_get("authentication")?;
-    let grant_types: Vec<String> = json(row, "grant_types")?;
-    let grant_type = |name: &String| GrantType::parse(name).ok_or_else(|| corrupt("grant_types: an unknown one"));
-    Ok(Client {
-        id: text(row, "id")?,
-        name: row.try_get("name")?,
-        uri: row.try_get("uri")?,
-        provenance: spelled(row, "provenance")?,
-        status: spelled(row, "status")?,
-        authentication: AuthenticationMethod::parse(authentication)
-            .ok_or_else(|| corrupt("authentication: an unknown method"))?,
-        secrets: json(row, "secrets")?,
-        jwks: match row.try_get::<Option<String>, _>("jwks")? {
-            Some(_) => Some(json(row, "jwks")?),
-            None => None,
-        },
-        redirect_uris: json(row, "redirect_uris")?,
-        grant_types: grant_types.iter().map(grant_type).collect::<sqlx::Result<_>>()?,
-        application_type: spelled(row, "application_type")?,
-        scope: text(row, "scope")?,
-        resources: json(row, "resources")?,
-        may_introspect: row.try_get("may_introspect")?,
-        software_id: row.try_get("software_id")?,
-        software_version: row.try_get("software_version")?,
-        registration_token: optional_digest(row, "registration_token")?,
-        created_at: time(row, "created_at")?,
-        last_used_at: optional_time(row, "last_used_at")?,
-        version: u64::try_from(row.try_get::<i64, _>("version")?).map_err(corrupt)?,
-    })
-}
-
 fn clients(rows: &[SqliteRow]) -> StoreResult<Vec<Client>> {
-    rows.iter().map(client).collect::<sqlx::Result<_>>().map_err(failure)
-}
-
-fn version(client: &Client) -> sqlx::Result<i64> {
-    i64::try_from(client.version).map_err(|error| sqlx::Error::Encode(error.into()))
+    rows.iter().map(client).collect()
 }
 
 /// Runs `statement` with what an update may change as parameters 1 to 17, and `more` after them.
@@ -65,7 +27,7 @@ async fn write(
     client: &Client,
     more: &[Option<i64>],
     connection: &mut SqliteConnection,
-) -> sqlx::Result<u64> {
+) -> StoreResult<u64> {
     let grant_types: Vec<&str> = client.grant_types.iter().map(|grant| grant.as_str()).collect();
     let query = sqlx::query(statement)
         .bind(client.id.as_str())
@@ -101,7 +63,7 @@ const REPLACE: &str = "UPDATE clients SET name = ?2, uri = ?3, provenance = ?4, 
     WHERE id = ?1 AND version = ?18";
 
 /// Puts a tombstone where a client was removed.
-async fn bury(connection: &mut SqliteConnection, id: &ClientId, reason: Removal, now: Timestamp) -> sqlx::Result<()> {
+async fn bury(connection: &mut SqliteConnection, id: &ClientId, reason: Removal, now: Timestamp) -> StoreResult<()> {
     let tombstone = sqlx::query("INSERT INTO removed_clients (id, reason, removed_at) VALUES (?, ?, ?)");
     tombstone.bind(id.as_str()).bind(word(&reason)?).bind(now.unix()).execute(connection).await?;
     Ok(())
@@ -129,7 +91,7 @@ impl ClientStore for Sqlite {
                     let own = [
                         Some(client.created_at.unix()),
                         client.last_used_at.map(Timestamp::unix),
-                        Some(version(&client)?),
+                        Some(version(client.version)?),
                     ];
                     write(INSERT, &client, &own, connection).await?;
                     Ok(Insertion::Inserted)
@@ -142,8 +104,8 @@ impl ClientStore for Sqlite {
         // One statement, so that a removal at this moment is seen before or after, and not as nothing at all.
         let find = "SELECT c.*, r.reason, r.removed_at FROM (SELECT ?1 AS asked)
             LEFT JOIN clients c ON c.id = asked LEFT JOIN removed_clients r ON r.id = asked";
-        let row = sqlx::query(find).bind(id.as_str()).fetch_one(&self.readers).await.map_err(failure)?;
-        entry(&row).map_err(failure)
+        let row = sqlx::query(find).bind(id.as_str()).fetch_one(&self.readers).await?;
+        entry(&row)
     }
 
     async fn replace(&self, client: &Client) -> StoreResult<Replacement> {
@@ -151,7 +113,7 @@ impl ClientStore for Sqlite {
         self.writer
             .run(move |connection| {
                 Box::pin(async move {
-                    if write(REPLACE, &client, &[Some(version(&client)?)], connection).await? == 1 {
+                    if write(REPLACE, &client, &[Some(version(client.version)?)], connection).await? == 1 {
                         return Ok(Replacement::Replaced);
                     }
                     let there = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM clients WHERE id = ?)");
@@ -195,7 +157,7 @@ impl ClientStore for Sqlite {
         // No identifier is empty, so all of them come after the empty text.
         let after = page.after.as_ref().map_or("", ClientId::as_str);
         let query = sqlx::query("SELECT * FROM clients WHERE id > ? ORDER BY id LIMIT ?");
-        clients(&query.bind(after).bind(rows(page.limit)).fetch_all(&self.readers).await.map_err(failure)?)
+        clients(&query.bind(after).bind(rows(page.limit)).fetch_all(&self.readers).await?)
     }
 
     async fn reapable(&self, rule: ReapRule, limit: u32) -> StoreResult<Vec<Client>> {
@@ -205,7 +167,7 @@ impl ClientStore for Sqlite {
             ORDER BY id LIMIT ?3",
         );
         let query = query.bind(rule.never_used_before.unix()).bind(rule.idle_before.unix()).bind(rows(limit));
-        clients(&query.fetch_all(&self.readers).await.map_err(failure)?)
+        clients(&query.fetch_all(&self.readers).await?)
     }
 
     async fn reap(&self, client: &Client, reason: Removal, now: Timestamp) -> StoreResult<bool> {
@@ -240,16 +202,5 @@ impl ClientStore for Sqlite {
 
     async fn ping(&self) -> StoreResult<()> {
         self.ping_both().await
-    }
-}
-
-fn entry(row: &SqliteRow) -> sqlx::Result<Option<ClientEntry>> {
-    let id: Option<String> = row.try_get("id")?;
-    let tombstone: (Option<String>, Option<Timestamp>) = (row.try_get("reason")?, optional_time(row, "removed_at")?);
-    match (id, tombstone) {
-        (Some(_), (None, None)) => Ok(Some(ClientEntry::Registered(Box::new(client(row)?)))),
-        (None, (Some(reason), Some(at))) => Ok(Some(ClientEntry::Removed { reason: from_word("reason", reason)?, at })),
-        (None, (None, None)) => Ok(None),
-        _ => Err(corrupt("a client is registered and removed at once")),
     }
 }

@@ -1,34 +1,20 @@
 //! Signing keys in SQLite.
 
 use async_trait::async_trait;
-use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{
-    Sqlite,
-    row::{corrupt, failure, json, text, time, to_json},
-};
+use super::Sqlite;
 use crate::{
     domain::{identifier::KeyId, key::KeyRecord},
     port::store::{Addition, KeyStore, StoreResult},
+    store::record::{key, to_json},
 };
-
-fn key(row: &SqliteRow) -> sqlx::Result<KeyRecord> {
-    Ok(KeyRecord {
-        id: text(row, "id")?,
-        algorithm: row.try_get::<&str, _>("algorithm")?.parse().map_err(corrupt)?,
-        public: json(row, "public_jwk")?,
-        sealed_private: row.try_get("sealed_private")?,
-        created_at: time(row, "created_at")?,
-        signs_from: time(row, "signs_from")?,
-    })
-}
 
 #[async_trait]
 impl KeyStore for Sqlite {
     async fn list(&self) -> StoreResult<Vec<KeyRecord>> {
         let all = sqlx::query("SELECT * FROM signing_keys ORDER BY signs_from, id");
-        let rows = all.fetch_all(&self.readers).await.map_err(failure)?;
-        rows.iter().map(key).collect::<sqlx::Result<_>>().map_err(failure)
+        let rows = all.fetch_all(&self.readers).await?;
+        rows.iter().map(key).collect()
     }
 
     async fn add(&self, key: &KeyRecord, newest: Option<&KeyId>) -> StoreResult<Addition> {

@@ -7,9 +7,7 @@
 
 mod accounts;
 mod clients;
-mod family;
 mod keys;
-mod row;
 mod tokens;
 mod writer;
 
@@ -30,6 +28,15 @@ use sqlx::{
 use self::writer::Writer;
 use super::{Migrations, OpenError, PendingMigration};
 use crate::port::store::StoreResult;
+
+/// Primary result codes (<https://www.sqlite.org/rescode.html>) after which the same call may work: busy, locked, out of
+/// memory, read-only, interrupted, I/O, full, cannot open, locking protocol, schema changed meanwhile.
+const PASSING: &[i32] = &[5, 6, 7, 8, 9, 10, 13, 14, 15, 17];
+
+/// Whether the same call may work another time; `code` is the extended one, whose low byte is the primary one.
+pub(super) fn may_pass(code: &str) -> bool {
+    code.parse::<i32>().is_ok_and(|code| PASSING.contains(&(code & 0xff)))
+}
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -80,7 +87,7 @@ impl Sqlite {
 
     /// Whether both ways in work.
     async fn ping_both(&self) -> StoreResult<()> {
-        sqlx::query("SELECT 1").execute(&self.readers).await.map_err(row::failure)?;
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
         self.writer.ping().await
     }
 }
@@ -190,7 +197,7 @@ mod tests {
             (SELECT * FROM pragma_foreign_keys)";
         let found: (String, i64, i64) = sqlite
             .writer
-            .run(move |connection| Box::pin(async move { sqlx::query_as(settings).fetch_one(connection).await }))
+            .run(move |connection| Box::pin(async move { Ok(sqlx::query_as(settings).fetch_one(connection).await?) }))
             .await
             .unwrap();
         assert_eq!(found, ("wal".to_owned(), 2, 1), "2 is FULL");

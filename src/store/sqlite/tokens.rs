@@ -2,13 +2,9 @@
 //! changed nothing is it asked why.
 
 use async_trait::async_trait;
-use sqlx::{QueryBuilder, Row, SqliteConnection};
+use sqlx::{QueryBuilder, SqliteConnection, sqlite::SqliteRow};
 
-use super::{
-    Sqlite,
-    family::{access, code, grant, grant_columns, refresh},
-    row::{failure, limit as rows, to_json, word},
-};
+use super::Sqlite;
 use crate::{
     domain::{
         access::{AccessToken, OpaqueRecord, Standing, Subject},
@@ -21,13 +17,17 @@ use crate::{
         time::Timestamp,
     },
     port::store::{GrantFilter, Issue, Owner, Page, Recording, Redemption, Rotation, StoreResult, TokenStore, Use},
+    store::{
+        record::{Record, access, code, grant, refresh, to_json, word},
+        sql::{grant_columns, limit as rows},
+    },
 };
 
 fn standing(good: bool) -> Standing {
     if good { Standing::Good } else { Standing::Revoked }
 }
 
-async fn insert_refresh(connection: &mut SqliteConnection, refresh: &NewRefresh, grant_id: &str) -> sqlx::Result<()> {
+async fn insert_refresh(connection: &mut SqliteConnection, refresh: &NewRefresh, grant_id: &str) -> StoreResult<()> {
     sqlx::query("INSERT INTO refresh_tokens (digest, grant_id, issued_at, expires_at) VALUES (?, ?, ?, ?)")
         .bind(refresh.digest.as_bytes().as_slice())
         .bind(grant_id)
@@ -38,7 +38,7 @@ async fn insert_refresh(connection: &mut SqliteConnection, refresh: &NewRefresh,
     Ok(())
 }
 
-async fn insert_access(connection: &mut SqliteConnection, access: &OpaqueRecord) -> sqlx::Result<()> {
+async fn insert_access(connection: &mut SqliteConnection, access: &OpaqueRecord) -> StoreResult<()> {
     let OpaqueRecord { digest, token } = access;
     let (grant_id, user_id, auth_time) = match &token.subject {
         Subject::User { user_id, grant_id, auth_time } => {
@@ -67,13 +67,13 @@ async fn insert_access(connection: &mut SqliteConnection, access: &OpaqueRecord)
 }
 
 /// The grant lives at least until `end`.
-async fn extend(connection: &mut SqliteConnection, grant_id: &str, end: Timestamp) -> sqlx::Result<()> {
+async fn extend(connection: &mut SqliteConnection, grant_id: &str, end: Timestamp) -> StoreResult<()> {
     let extend = sqlx::query("UPDATE grants SET expires_at = ?2 WHERE id = ?1 AND expires_at < ?2");
     extend.bind(grant_id).bind(end.unix()).execute(connection).await?;
     Ok(())
 }
 
-async fn record(connection: &mut SqliteConnection, issue: &Issue, grant_id: &str) -> sqlx::Result<()> {
+async fn record(connection: &mut SqliteConnection, issue: &Issue, grant_id: &str) -> StoreResult<()> {
     if let Some(refresh) = &issue.refresh {
         insert_refresh(connection, refresh, grant_id).await?;
     }
@@ -132,8 +132,8 @@ impl TokenStore for Sqlite {
             " FROM codes c JOIN grants g ON g.id = c.grant_id WHERE c.digest = ?"
         );
         let query = sqlx::query(find).bind(digest.as_bytes().as_slice());
-        let row = query.fetch_optional(&self.readers).await.map_err(failure)?;
-        row.as_ref().map(code).transpose().map_err(failure)
+        let row = query.fetch_optional(&self.readers).await?;
+        row.as_ref().map(code).transpose()
     }
 
     async fn redeem(&self, code: &VerifiedCode<'_>, issue: &Issue, now: Timestamp) -> StoreResult<Redemption> {
@@ -170,8 +170,8 @@ impl TokenStore for Sqlite {
             WHERE r.digest = ?"
         );
         let query = sqlx::query(find).bind(digest.as_bytes().as_slice());
-        let row = query.fetch_optional(&self.readers).await.map_err(failure)?;
-        row.as_ref().map(refresh).transpose().map_err(failure)
+        let row = query.fetch_optional(&self.readers).await?;
+        row.as_ref().map(refresh).transpose()
     }
 
     async fn rotate(
@@ -236,9 +236,9 @@ impl TokenStore for Sqlite {
                 LEFT JOIN revoked_access_tokens v ON v.token_id = a.token_id
             WHERE a.digest = ?";
         let query = sqlx::query(find).bind(digest.as_bytes().as_slice());
-        let row = query.fetch_optional(&self.readers).await.map_err(failure)?;
-        let found = |row| Ok((access(row)?, standing(row.try_get("good")?)));
-        row.as_ref().map(found).transpose().map_err(failure)
+        let row = query.fetch_optional(&self.readers).await?;
+        let found = |row: &SqliteRow| Ok((access(row)?, standing(row.flag("good")?)));
+        row.as_ref().map(found).transpose()
     }
 
     async fn standing(&self, id: &TokenId, grant: Option<&GrantId>) -> StoreResult<Standing> {
@@ -247,7 +247,7 @@ impl TokenStore for Sqlite {
                 AND (?2 IS NULL OR EXISTS (SELECT 1 FROM grants WHERE id = ?2 AND revoked_at IS NULL))",
         );
         let query = query.bind(id.as_str()).bind(grant.map(GrantId::as_str));
-        query.fetch_one(&self.readers).await.map(standing).map_err(failure)
+        Ok(standing(query.fetch_one(&self.readers).await?))
     }
 
     async fn revoke_access(&self, id: &TokenId, expires_at: Timestamp) -> StoreResult<()> {
@@ -300,8 +300,8 @@ impl TokenStore for Sqlite {
 
     async fn find_grant(&self, id: &GrantId) -> StoreResult<Option<Grant>> {
         let query = sqlx::query(concat!("SELECT ", grant_columns!(), " FROM grants g WHERE g.id = ?"));
-        let row = query.bind(id.as_str()).fetch_optional(&self.readers).await.map_err(failure)?;
-        row.as_ref().map(grant).transpose().map_err(failure)
+        let row = query.bind(id.as_str()).fetch_optional(&self.readers).await?;
+        row.as_ref().map(grant).transpose()
     }
 
     async fn list_grants(&self, filter: &GrantFilter, page: Page<GrantId>) -> StoreResult<Vec<Grant>> {
@@ -318,15 +318,15 @@ impl TokenStore for Sqlite {
             query.push(" AND g.revoked_at IS NULL AND g.expires_at > ").push_bind(now.unix());
         }
         query.push(" ORDER BY g.id LIMIT ").push_bind(rows(page.limit));
-        let found = query.build().fetch_all(&self.readers).await.map_err(failure)?;
-        found.iter().map(grant).collect::<sqlx::Result<_>>().map_err(failure)
+        let found = query.build().fetch_all(&self.readers).await?;
+        found.iter().map(grant).collect()
     }
 
     async fn has_live_grant(&self, client: &ClientId, now: Timestamp) -> StoreResult<bool> {
         let query = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM grants WHERE client_id = ? AND revoked_at IS NULL AND expires_at > ?)",
         );
-        query.bind(client.as_str()).bind(now.unix()).fetch_one(&self.readers).await.map_err(failure)
+        Ok(query.bind(client.as_str()).bind(now.unix()).fetch_one(&self.readers).await?)
     }
 
     async fn use_once(&self, single: SingleUse, now: Timestamp) -> StoreResult<Use> {

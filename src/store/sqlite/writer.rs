@@ -16,7 +16,6 @@ use std::{future::Future, pin::Pin};
 use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use super::row::failure;
 use crate::port::store::{StoreError, StoreResult};
 
 /// How many steps may wait. More than this, and callers wait to hand theirs over.
@@ -65,7 +64,7 @@ impl Writer {
     pub(super) async fn run<T, F>(&self, step: F) -> StoreResult<T>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c, sqlx::Result<T>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c, StoreResult<T>> + Send + 'static,
     {
         let (outcome, heard) = oneshot::channel();
         let step: Step = Box::new(move |connection| {
@@ -76,7 +75,7 @@ impl Writer {
                 if outcome.is_closed() {
                     return Ran { succeeded: true, tell: Box::new(|_| ()) };
                 }
-                let result = running.await.map_err(failure);
+                let result = running.await;
                 let succeeded = result.is_ok();
                 let tell = Box::new(move |commit| {
                     let result = match commit {
