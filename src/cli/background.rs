@@ -1,37 +1,35 @@
-//! What a server does besides answering: keys are read anew and rotated on schedule, what has expired is forgotten.
+//! What a server does besides answering: keys are read anew and rotated on schedule, what has expired is forgotten, and what
+//! other instances changed is noted.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{debug, error, info};
 
+use super::compose::Assembly;
 use crate::{
     adapter::keyring::Keyring,
     http::{App, respond::log_failure},
-    port::clock::Clock,
+    port::{
+        clock::Clock,
+        store::{Change, ChangeFeed},
+    },
+    store::Stores,
 };
 
-/// How often the key store is read: what another instance or `gateward key rotate` did takes effect within this time.
-const KEYS: Duration = Duration::from_secs(30);
+/// How often the key store is read: what another instance or `gateward key rotate` did takes effect within this time even if
+/// the news of it are lost.
+const KEYS: Duration = Duration::from_secs(10);
 /// How often what has expired is forgotten.
 const PURGE: Duration = Duration::from_secs(60);
 
 /// Starts the work; it ends when the handles are aborted.
-pub(super) fn start(app: &App, keyring: &Arc<Keyring>, clock: &Arc<dyn Clock>) -> Vec<JoinHandle<()>> {
-    let (keyring, keys_clock) = (keyring.clone(), clock.clone());
-    let keys = every(KEYS, move || {
-        let (keyring, now) = (keyring.clone(), keys_clock.now());
-        async move {
-            match keyring.maintain(now).await {
-                Ok(done) if done.added.is_empty() && done.removed.is_empty() => {}
-                Ok(done) => info!(added = ?done.added, removed = ?done.removed, "signing keys changed"),
-                Err(error) => log_failure(&error),
-            }
-        }
-    });
-    let (app, purge_clock) = (app.clone(), clock.clone());
+pub(super) fn start(app: &App, assembly: &Assembly) -> Vec<JoinHandle<()>> {
+    let (keyring, clock) = (assembly.keyring.clone(), assembly.clock.clone());
+    let keys = every(KEYS, move || maintain(keyring.clone(), clock.clone()));
+    let (app, clock) = (app.clone(), assembly.clock.clone());
     let purge = every(PURGE, move || {
-        let (app, now) = (app.clone(), purge_clock.now());
+        let (app, now) = (app.clone(), clock.now());
         async move {
             app.forget_idle_senders();
             match app.authority().purge(now).await {
@@ -41,7 +39,33 @@ pub(super) fn start(app: &App, keyring: &Arc<Keyring>, clock: &Arc<dyn Clock>) -
             }
         }
     });
-    vec![keys, purge]
+    let follow = |feed| {
+        let (stores, keyring, clock) = (assembly.stores.clone(), assembly.keyring.clone(), assembly.clock.clone());
+        tokio::spawn(follow(feed, stores, keyring, clock))
+    };
+    let feeds = assembly.stores.watch().into_iter().map(follow);
+    feeds.chain([keys, purge]).collect()
+}
+
+async fn maintain(keyring: Arc<Keyring>, clock: Arc<dyn Clock>) {
+    match keyring.maintain(clock.now()).await {
+        Ok(done) if done.added.is_empty() && done.removed.is_empty() => {}
+        Ok(done) => info!(added = ?done.added, removed = ?done.removed, "signing keys changed"),
+        Err(error) => log_failure(&error),
+    }
+}
+
+/// Gives up copies as news come in.
+async fn follow(mut feed: Box<dyn ChangeFeed>, stores: Stores, keyring: Arc<Keyring>, clock: Arc<dyn Clock>) {
+    loop {
+        let change = feed.next().await;
+        debug!(?change, "news from the store");
+        stores.note(&change);
+        match change {
+            Change::Client(_) => {}
+            Change::SigningKeys | Change::Anything => maintain(keyring.clone(), clock.clone()).await,
+        }
+    }
 }
 
 fn every<F: Future<Output = ()> + Send>(

@@ -37,6 +37,7 @@ impl Assembly {
         let master = master_key(&config, &*entropy)?;
         let sealer = Arc::new(MasterSealer::new(&master, entropy.clone()));
         let stores = Stores::open_each(&store_urls(&config), Migrations::Run).await?;
+        let stores = stores.with_client_copies(config.stores.client_copies);
         let policy = Arc::new(config.policy());
         let secret = config.keys.token_secret.as_ref();
         let keyring = Keyring::load(stores.keys.clone(), sealer.clone(), policy.keys.clone(), secret).await?;

@@ -47,7 +47,7 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
         registration_period: assembly.config.registration_rate.period,
     };
     let app = App::new(assembly.authority.clone(), assembly.clock.clone(), options);
-    let background = background::start(&app, &assembly.keyring, &assembly.clock);
+    let background = background::start(&app, &assembly);
     match assembly.config.mode {
         Mode::Development => development::prepare(&assembly, now).await?,
         Mode::Production => {}

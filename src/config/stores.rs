@@ -1,12 +1,15 @@
 //! `[stores]`.
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, time::Duration};
 
 use zeroize::Zeroizing;
 
 use super::reader::Reader;
 
 const SCHEMES: &[&str] = &["memory:", "sqlite:", "postgres://", "postgresql://", "redis://", "rediss://"];
+
+/// A client that was disabled while nobody could tell is disabled after a minute at the latest, in seconds.
+const LONGEST_COPY: u64 = 60;
 
 /// The URL of a store. It may hold a password, so it prints without one.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub struct Stores {
     pub tokens: StoreUrl,
     pub accounts: StoreUrl,
     pub keys: StoreUrl,
+    /// The longest that a copy of a client is used when the store is on another machine; zero: none are kept.
+    pub client_copies: Duration,
 }
 
 impl Stores {
@@ -82,12 +87,14 @@ impl Stores {
         let [main, clients, tokens, accounts, keys] =
             ["url", "clients", "tokens", "accounts", "keys"].map(|key| section.optional(key, StoreUrl::parse));
         let main = main?.unwrap_or_else(|| StoreUrl::embedded(data_directory));
+        let client_copies = section.duration("client_copies", 0, LONGEST_COPY);
         let or_main = |url: Option<StoreUrl>| url.unwrap_or_else(|| main.clone());
         Some(Self {
             clients: or_main(clients?),
             tokens: or_main(tokens?),
             accounts: or_main(accounts?),
             keys: or_main(keys?),
+            client_copies: client_copies?,
         })
     }
 

@@ -3,6 +3,7 @@
 //! A URL says where: `memory:`, `sqlite:PATH`, `postgres://..` or `redis://..`. Every backend implements all four families, so
 //! one URL is enough; a family may also live somewhere else than the others.
 
+mod cached;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -15,11 +16,12 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-use std::{error::Error, fmt, path::PathBuf, sync::Arc};
+use std::{error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use crate::port::store::{AccountStore, ClientStore, KeyStore, TokenStore};
+use self::cached::CachedClients;
+use crate::port::store::{AccountStore, Change, ChangeFeed, ClientStore, KeyStore, TokenStore};
 
 /// The four families, each behind its trait.
 #[derive(Clone)]
@@ -30,6 +32,8 @@ pub struct Stores {
     pub keys: Arc<dyn KeyStore>,
     /// What [`Stores::close`] has to close.
     open: Vec<Backend>,
+    clients_are_watched: bool,
+    client_copies: Option<Arc<CachedClients>>,
 }
 
 impl fmt::Debug for Stores {
@@ -256,6 +260,19 @@ impl Backend {
         }
     }
 
+    fn watch(&self) -> Option<Box<dyn ChangeFeed>> {
+        match self {
+            Self::Memory(_) => None,
+            // Other processes are heard of when the file is read, which is often enough: nothing of it is copied.
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => None,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => Some(postgres.watch()),
+            #[cfg(feature = "redis")]
+            Self::Redis(redis) => Some(redis.watch()),
+        }
+    }
+
     async fn close(&self) {
         match self {
             Self::Memory(_) => {}
@@ -304,6 +321,8 @@ impl Stores {
             accounts: backends[2].accounts(),
             keys: backends[3].keys(),
             open,
+            clients_are_watched: backends[0].watch().is_some(),
+            client_copies: None,
         })
     }
 
@@ -316,6 +335,33 @@ impl Stores {
             accounts: backend.accounts(),
             keys: backend.keys(),
             open: vec![backend],
+            clients_are_watched: false,
+            client_copies: None,
+        }
+    }
+
+    /// Keeps copies of clients, each for at most `bound`, if they live in a backend that tells of changes; elsewhere reading
+    /// them anew is as fast. Whoever does this must [`watch`](Self::watch) and [`note`](Self::note) what changes.
+    #[must_use]
+    pub fn with_client_copies(mut self, bound: Duration) -> Self {
+        if !self.clients_are_watched || bound.is_zero() {
+            return self;
+        }
+        let copies = Arc::new(CachedClients::new(self.clients.clone(), bound));
+        self.clients = copies.clone();
+        self.client_copies = Some(copies);
+        self
+    }
+
+    /// Where news of changes arrive: one feed for each backend that others may change at the same time and that tells of it.
+    pub fn watch(&self) -> Vec<Box<dyn ChangeFeed>> {
+        self.open.iter().filter_map(Backend::watch).collect()
+    }
+
+    /// Gives up the copies that a change may have made untrue.
+    pub fn note(&self, change: &Change) {
+        if let Some(copies) = &self.client_copies {
+            copies.note(change);
         }
     }
 
