@@ -6,7 +6,7 @@ use crate::{
     adapter::{keyring::KeyringError, master_key::MasterKeyError},
     port::store::StoreError,
     service::{administer_clients::ClientError, administer_users::UserError},
-    store::OpenError,
+    store::{CopyError, OpenError},
 };
 
 /// What went wrong.
@@ -75,6 +75,20 @@ impl From<OpenError> for Failure {
             | OpenError::Database(_)
             | OpenError::MigrationsPending(_)
             | OpenError::ForeignSchema(_) => Self { code: 6, message: with_causes(&error) },
+        }
+    }
+}
+
+impl From<CopyError> for Failure {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::KeepsNothing(_) => Self::usage(error),
+            CopyError::Source(_, StoreError::Unavailable(_))
+            | CopyError::Destination(_, StoreError::Unavailable(_)) => Self { code: 6, message: with_causes(&error) },
+            CopyError::Source(_, StoreError::Corrupt(_))
+            | CopyError::Destination(_, StoreError::Corrupt(_))
+            | CopyError::Watcher(_)
+            | CopyError::Differ { .. } => Self::failed(&error),
         }
     }
 }

@@ -23,6 +23,7 @@ mod migrate;
 mod output;
 mod purge;
 mod serve;
+mod store;
 mod user;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -68,6 +69,9 @@ enum Verb {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Move what a store holds to another one.
+    #[command(subcommand)]
+    Store(store::Verb),
     /// Bring the schema of the store up to date.
     Migrate(migrate::Arguments),
     /// Forget everything that has expired. A running server does this by itself, in small batches, every minute.
@@ -104,6 +108,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Key(verb) => key::run(verb, config).await,
         Verb::Grant(verb) => grant::run(verb, &assemble(config).await?).await,
         Verb::Config(verb) => config::run(verb, config),
+        Verb::Store(verb) => store::run(verb).await,
         Verb::Migrate(arguments) => migrate::run(arguments, &read(config)?).await,
         Verb::Purge(listing) => purge::run(listing, &assemble(config).await?).await,
     }

@@ -47,6 +47,11 @@ impl ReplayId {
         Self(hash.finalize().into())
     }
 
+    /// From the bytes that a store kept.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// For a store to keep.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

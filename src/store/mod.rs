@@ -3,7 +3,10 @@
 //! A URL says where: `memory:`, `sqlite:PATH`, `postgres://..` or `redis://..`. Every backend implements all four families, so
 //! one URL is enough; a family may also live somewhere else than the others.
 
+mod backend;
 mod cached;
+mod copy;
+mod location;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -18,10 +21,12 @@ mod sqlite;
 
 use std::{error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 
+pub use copy::{CopyError, Position, Progress, Summary, Watcher, copy};
+pub use location::InvalidStoreUrl;
 use thiserror::Error;
 
-use self::cached::CachedClients;
-use crate::port::store::{AccountStore, Change, ChangeFeed, ClientStore, KeyStore, TokenStore};
+use self::{backend::Backend, cached::CachedClients, location::Location};
+use crate::port::store::{AccountStore, Archive, Change, ChangeFeed, ClientStore, Family, KeyStore, TokenStore};
 
 /// The four families, each behind its trait.
 #[derive(Clone)]
@@ -32,7 +37,8 @@ pub struct Stores {
     pub keys: Arc<dyn KeyStore>,
     /// What [`Stores::close`] has to close.
     open: Vec<Backend>,
-    clients_are_watched: bool,
+    /// Which of these each family lives in: clients, tokens, accounts, keys.
+    homes: [usize; 4],
     client_copies: Option<Arc<CachedClients>>,
 }
 
@@ -40,29 +46,6 @@ impl fmt::Debug for Stores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stores").field("open", &self.open).finish_non_exhaustive()
     }
-}
-
-/// A URL that names no store here. The whole URL is not repeated: it may hold a password.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum InvalidStoreUrl {
-    /// It has no scheme.
-    #[error("a store URL starts with memory:, sqlite:, postgres:// or redis://")]
-    NoScheme,
-    /// Nothing here speaks this scheme.
-    #[error("no store for `{0}:`; there are memory:, sqlite:PATH, postgres://.., redis://.. and rediss://..")]
-    UnknownScheme(String),
-    /// The scheme is known, and this build leaves it out.
-    #[error("this build has no store for `{0}:`")]
-    NotBuiltIn(&'static str),
-    /// `memory:` with something after it.
-    #[error("memory: takes nothing after the colon")]
-    MemoryTakesNothing,
-    /// `sqlite:` without a usable path.
-    #[error("sqlite: needs the path of a file, without parameters; for one that forgets use memory:")]
-    NoPath,
-    /// A URL of a server that cannot be read; says which part of it is wrong, never what the part is.
-    #[error("the URL cannot be read: {0}")]
-    Malformed(String),
 }
 
 /// Why a store cannot be opened.
@@ -85,68 +68,6 @@ pub enum OpenError {
     ForeignSchema(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Where a store is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Location {
-    Memory,
-    #[cfg(feature = "sqlite")]
-    Sqlite(PathBuf),
-    #[cfg(feature = "postgres")]
-    Postgres(postgres::Address),
-    #[cfg(feature = "redis")]
-    Redis(redis::Address),
-}
-
-impl Location {
-    fn parse(url: &str) -> Result<Self, InvalidStoreUrl> {
-        let (scheme, rest) = url.split_once(':').ok_or(InvalidStoreUrl::NoScheme)?;
-        match scheme {
-            "memory" if rest.is_empty() => Ok(Self::Memory),
-            "memory" => Err(InvalidStoreUrl::MemoryTakesNothing),
-            "sqlite" => Self::parse_sqlite(rest),
-            "postgres" | "postgresql" => Self::parse_postgres(url),
-            "redis" | "rediss" => Self::parse_redis(url),
-            other => Err(InvalidStoreUrl::UnknownScheme(other.to_owned())),
-        }
-    }
-
-    /// `PATH` or, as other programs write it, `//PATH`.
-    #[cfg(feature = "sqlite")]
-    fn parse_sqlite(rest: &str) -> Result<Self, InvalidStoreUrl> {
-        let path = rest.strip_prefix("//").unwrap_or(rest);
-        // `:memory:` would be a database of its own for every connection.
-        if path.is_empty() || path.ends_with('/') || path.starts_with(':') || path.contains('?') {
-            return Err(InvalidStoreUrl::NoPath);
-        }
-        Ok(Self::Sqlite(path.into()))
-    }
-
-    #[cfg(not(feature = "sqlite"))]
-    fn parse_sqlite(_: &str) -> Result<Self, InvalidStoreUrl> {
-        Err(InvalidStoreUrl::NotBuiltIn("sqlite"))
-    }
-
-    #[cfg(feature = "postgres")]
-    fn parse_postgres(url: &str) -> Result<Self, InvalidStoreUrl> {
-        postgres::Address::parse(url).map(Self::Postgres)
-    }
-
-    #[cfg(not(feature = "postgres"))]
-    fn parse_postgres(_: &str) -> Result<Self, InvalidStoreUrl> {
-        Err(InvalidStoreUrl::NotBuiltIn("postgres"))
-    }
-
-    #[cfg(feature = "redis")]
-    fn parse_redis(url: &str) -> Result<Self, InvalidStoreUrl> {
-        redis::Address::parse(url).map(Self::Redis)
-    }
-
-    #[cfg(not(feature = "redis"))]
-    fn parse_redis(_: &str) -> Result<Self, InvalidStoreUrl> {
-        Err(InvalidStoreUrl::NotBuiltIn("redis"))
-    }
-}
-
 /// What to do about a schema that is older than the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Migrations {
@@ -167,126 +88,6 @@ pub struct StoreUrls {
     pub keys: Option<String>,
 }
 
-/// Something that is open; shared by the families that live in it.
-#[derive(Clone)]
-enum Backend {
-    Memory(Arc<memory::Memory>),
-    #[cfg(feature = "sqlite")]
-    Sqlite(Arc<sqlite::Sqlite>),
-    #[cfg(feature = "postgres")]
-    Postgres(Arc<postgres::Postgres>),
-    #[cfg(feature = "redis")]
-    Redis(Arc<redis::Redis>),
-}
-
-impl fmt::Debug for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory(_) => "Memory",
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => "Sqlite",
-            #[cfg(feature = "postgres")]
-            Self::Postgres(_) => "Postgres",
-            #[cfg(feature = "redis")]
-            Self::Redis(_) => "Redis",
-        })
-    }
-}
-
-impl Backend {
-    async fn open(location: &Location, migrations: Migrations) -> Result<Self, OpenError> {
-        match (location, migrations) {
-            // It begins with nothing, so there is nothing to bring up to date.
-            (Location::Memory, Migrations::Run | Migrations::Refuse) => Ok(Self::Memory(Arc::default())),
-            #[cfg(feature = "sqlite")]
-            (Location::Sqlite(path), migrations) => Ok(Self::Sqlite(sqlite::Sqlite::open(path, migrations).await?)),
-            #[cfg(feature = "postgres")]
-            (Location::Postgres(address), migrations) => {
-                Ok(Self::Postgres(postgres::Postgres::open(address, migrations).await?))
-            }
-            // It has no schema.
-            #[cfg(feature = "redis")]
-            (Location::Redis(address), Migrations::Run | Migrations::Refuse) => {
-                Ok(Self::Redis(redis::Redis::open(address).await?))
-            }
-        }
-    }
-
-    fn clients(&self) -> Arc<dyn ClientStore> {
-        match self {
-            Self::Memory(memory) => memory.clients.clone(),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => sqlite.clone(),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(postgres) => postgres.clone(),
-            #[cfg(feature = "redis")]
-            Self::Redis(redis) => redis.clone(),
-        }
-    }
-
-    fn tokens(&self) -> Arc<dyn TokenStore> {
-        match self {
-            Self::Memory(memory) => memory.tokens.clone(),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => sqlite.clone(),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(postgres) => postgres.clone(),
-            #[cfg(feature = "redis")]
-            Self::Redis(redis) => redis.clone(),
-        }
-    }
-
-    fn accounts(&self) -> Arc<dyn AccountStore> {
-        match self {
-            Self::Memory(memory) => memory.accounts.clone(),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => sqlite.clone(),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(postgres) => postgres.clone(),
-            #[cfg(feature = "redis")]
-            Self::Redis(redis) => redis.clone(),
-        }
-    }
-
-    fn keys(&self) -> Arc<dyn KeyStore> {
-        match self {
-            Self::Memory(memory) => memory.keys.clone(),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => sqlite.clone(),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(postgres) => postgres.clone(),
-            #[cfg(feature = "redis")]
-            Self::Redis(redis) => redis.clone(),
-        }
-    }
-
-    fn watch(&self) -> Option<Box<dyn ChangeFeed>> {
-        match self {
-            Self::Memory(_) => None,
-            // Other processes are heard of when the file is read, which is often enough: nothing of it is copied.
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => None,
-            #[cfg(feature = "postgres")]
-            Self::Postgres(postgres) => Some(postgres.watch()),
-            #[cfg(feature = "redis")]
-            Self::Redis(redis) => Some(redis.watch()),
-        }
-    }
-
-    async fn close(&self) {
-        match self {
-            Self::Memory(_) => {}
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(sqlite) => sqlite.close().await,
-            #[cfg(feature = "postgres")]
-            Self::Postgres(postgres) => postgres.close().await,
-            // Every answer has arrived; the connections go with their last owner.
-            #[cfg(feature = "redis")]
-            Self::Redis(_) => {}
-        }
-    }
-}
-
 impl Stores {
     /// Opens every family at one URL and brings its schema up to date.
     ///
@@ -301,50 +102,57 @@ impl Stores {
         let families = [&urls.clients, &urls.tokens, &urls.accounts, &urls.keys];
         // All of them are read before any is opened: a typo creates no file.
         let locations = families.map(|url| Location::parse(url.as_deref().unwrap_or(&urls.default)));
+        let locations = locations.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut open: Vec<(Location, Backend)> = Vec::new();
-        let mut backends = Vec::new();
-        for location in locations.into_iter().collect::<Result<Vec<_>, _>>()? {
-            let backend = match open.iter().find(|(known, _)| *known == location) {
-                Some((_, backend)) => backend.clone(),
+        let mut homes = [0; 4];
+        for (home, location) in homes.iter_mut().zip(locations) {
+            *home = match open.iter().position(|(known, _)| *known == location) {
+                Some(known) => known,
                 None => {
                     let backend = Backend::open(&location, migrations).await?;
-                    open.push((location, backend.clone()));
-                    backend
+                    open.push((location, backend));
+                    open.len() - 1
                 }
             };
-            backends.push(backend);
         }
-        let open: Vec<Backend> = open.into_iter().map(|(_, backend)| backend).collect();
-        Ok(Self {
-            clients: backends[0].clients(),
-            tokens: backends[1].tokens(),
-            accounts: backends[2].accounts(),
-            keys: backends[3].keys(),
+        Ok(Self::at(open.into_iter().map(|(_, backend)| backend).collect(), homes))
+    }
+
+    fn at(open: Vec<Backend>, homes: [usize; 4]) -> Self {
+        let [clients, tokens, accounts, keys] = homes;
+        Self {
+            clients: open[clients].clients(),
+            tokens: open[tokens].tokens(),
+            accounts: open[accounts].accounts(),
+            keys: open[keys].keys(),
             open,
-            clients_are_watched: backends[0].watch().is_some(),
+            homes,
             client_copies: None,
-        })
+        }
     }
 
     /// Every family in this process's memory.
     pub fn in_memory() -> Self {
-        let backend = Backend::Memory(Arc::default());
-        Self {
-            clients: backend.clients(),
-            tokens: backend.tokens(),
-            accounts: backend.accounts(),
-            keys: backend.keys(),
-            open: vec![backend],
-            clients_are_watched: false,
-            client_copies: None,
-        }
+        Self::at(vec![Backend::Memory(Arc::default())], [0; 4])
+    }
+
+    /// The whole store of a family, for moving it; `None` if it keeps nothing.
+    pub fn archive(&self, family: Family) -> Option<Arc<dyn Archive>> {
+        let [clients, tokens, accounts, keys] = self.homes;
+        let home = match family {
+            Family::Clients => clients,
+            Family::Tokens => tokens,
+            Family::Accounts => accounts,
+            Family::Keys => keys,
+        };
+        self.open[home].archive()
     }
 
     /// Keeps copies of clients, each for at most `bound`, if they live in a backend that tells of changes; elsewhere reading
     /// them anew is as fast. Whoever does this must [`watch`](Self::watch) and [`note`](Self::note) what changes.
     #[must_use]
     pub fn with_client_copies(mut self, bound: Duration) -> Self {
-        if !self.clients_are_watched || bound.is_zero() {
+        if bound.is_zero() || self.open[self.homes[0]].watch().is_none() {
             return self;
         }
         let copies = Arc::new(CachedClients::new(self.clients.clone(), bound));
@@ -397,40 +205,5 @@ pub async fn pending_migrations(url: &str) -> Result<Vec<PendingMigration>, Open
         Location::Postgres(address) => postgres::pending_migrations(&address).await,
         #[cfg(feature = "redis")]
         Location::Redis(_) => Ok(Vec::new()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_a_place_or_says_what_is_wrong_with_it() {
-        use InvalidStoreUrl as Wrong;
-        assert_eq!(Location::parse("memory:"), Ok(Location::Memory));
-        for (url, wrong) in [
-            ("gateward.db", Wrong::NoScheme),
-            ("mysql://u:secret@h/d", Wrong::UnknownScheme("mysql".into())),
-            ("memory:x", Wrong::MemoryTakesNothing),
-        ] {
-            assert_eq!(Location::parse(url), Err(wrong), "{url}");
-        }
-    }
-
-    #[cfg(feature = "sqlite")]
-    #[test]
-    fn a_path_is_read_with_and_without_slashes_before_it() {
-        for (url, path) in [("sqlite:a/b.db", "a/b.db"), ("sqlite://b.db", "b.db"), ("sqlite:///a/b.db", "/a/b.db")] {
-            assert_eq!(Location::parse(url), Ok(Location::Sqlite(path.into())), "{url}");
-        }
-        for url in ["sqlite:", "sqlite://", "sqlite::memory:", "sqlite:data/", "sqlite://a.db?mode=rwc"] {
-            assert_eq!(Location::parse(url), Err(InvalidStoreUrl::NoPath), "{url}");
-        }
-    }
-
-    #[test]
-    fn an_error_does_not_repeat_a_password() {
-        let error = Location::parse("mysql://u:secret@h/d").unwrap_err();
-        assert!(!error.to_string().contains("secret"));
     }
 }

@@ -5,6 +5,7 @@
 //! never asks anybody for the time. Stores hold digests and sealed boxes, never a credential that could be used.
 
 mod accounts;
+mod archive;
 mod changes;
 mod clients;
 mod keys;
@@ -13,6 +14,7 @@ mod tokens;
 use std::error::Error;
 
 pub use accounts::*;
+pub use archive::*;
 pub use changes::*;
 pub use clients::*;
 pub use keys::*;

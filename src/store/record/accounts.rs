@@ -2,7 +2,7 @@
 
 use super::{Record, digest, filled, spelled, text, time};
 use crate::{
-    domain::account::{PasswordHash, Session, User},
+    domain::account::{Consent, PasswordHash, Session, User},
     port::store::StoreResult,
 };
 
@@ -24,5 +24,16 @@ pub(in crate::store) fn session(record: &impl Record) -> StoreResult<Session> {
         user_id: text(record, "user_id")?,
         auth_time: time(record, "auth_time")?,
         last_seen_at: time(record, "last_seen_at")?,
+    })
+}
+
+/// What a human agreed to.
+pub(in crate::store) fn consent(record: &impl Record) -> StoreResult<Consent> {
+    Ok(Consent {
+        user_id: text(record, "user_id")?,
+        client_id: text(record, "client_id")?,
+        resource: text(record, "resource")?,
+        scope: text(record, "scope")?,
+        updated_at: time(record, "updated_at")?,
     })
 }

@@ -3,17 +3,19 @@
 //! A backend reads its own rows through [`Record`]; a record that cannot be is [`StoreError::Corrupt`] on its way out.
 
 mod accounts;
+mod archive;
 mod clients;
 mod keys;
 mod tokens;
 
 use std::fmt::Display;
 
-pub(super) use accounts::{session, user};
+pub(super) use accounts::{consent, session, user};
+pub(super) use archive::archived;
 pub(super) use clients::{client, entry};
 pub(super) use keys::key;
 use serde::{Serialize, de::DeserializeOwned};
-pub(super) use tokens::{access, code, grant, refresh};
+pub(super) use tokens::{access, code, family, grant, opaque, refresh};
 
 use crate::{
     domain::{credential::Digest, time::Timestamp},

@@ -62,8 +62,20 @@ const REPLACE: &str = "UPDATE clients SET name = ?2, uri = ?3, provenance = ?4, 
         version = version + 1
     WHERE id = ?1 AND version = ?18";
 
+pub(super) async fn insert(connection: &mut SqliteConnection, client: &Client) -> StoreResult<()> {
+    let own =
+        [Some(client.created_at.unix()), client.last_used_at.map(Timestamp::unix), Some(version(client.version)?)];
+    write(INSERT, client, &own, connection).await?;
+    Ok(())
+}
+
 /// Puts a tombstone where a client was removed.
-async fn bury(connection: &mut SqliteConnection, id: &ClientId, reason: Removal, now: Timestamp) -> StoreResult<()> {
+pub(super) async fn bury(
+    connection: &mut SqliteConnection,
+    id: &ClientId,
+    reason: Removal,
+    now: Timestamp,
+) -> StoreResult<()> {
     let tombstone = sqlx::query("INSERT INTO removed_clients (id, reason, removed_at) VALUES (?, ?, ?)");
     tombstone.bind(id.as_str()).bind(word(&reason)?).bind(now.unix()).execute(connection).await?;
     Ok(())
@@ -88,12 +100,7 @@ impl ClientStore for Sqlite {
                             return Ok(Insertion::LimitReached);
                         }
                     }
-                    let own = [
-                        Some(client.created_at.unix()),
-                        client.last_used_at.map(Timestamp::unix),
-                        Some(version(client.version)?),
-                    ];
-                    write(INSERT, &client, &own, connection).await?;
+                    insert(connection, &client).await?;
                     Ok(Insertion::Inserted)
                 })
             })

@@ -6,6 +6,7 @@
 //! 3. A few read-only connections answer questions, each with a single statement that sees one snapshot.
 
 mod accounts;
+mod archive;
 mod clients;
 mod keys;
 mod tokens;

@@ -27,7 +27,52 @@ fn standing(good: bool) -> Standing {
     if good { Standing::Good } else { Standing::Revoked }
 }
 
-async fn insert_refresh(connection: &mut SqliteConnection, refresh: &NewRefresh, grant_id: &str) -> StoreResult<()> {
+pub(super) async fn insert_grant(connection: &mut SqliteConnection, grant: &Grant) -> StoreResult<()> {
+    let insert =
+        "INSERT INTO grants (id, client_id, user_id, scope, resources, auth_time, created_at, expires_at, revoked_at,
+            revocation_reason)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    sqlx::query(insert)
+        .bind(grant.id.as_str())
+        .bind(grant.client_id.as_str())
+        .bind(grant.user_id.as_str())
+        .bind(grant.scope.to_string())
+        .bind(to_json(&grant.resources)?)
+        .bind(grant.auth_time.unix())
+        .bind(grant.created_at.unix())
+        .bind(grant.expires_at.unix())
+        .bind(grant.revocation.map(|revocation| revocation.at.unix()))
+        .bind(grant.revocation.map(|revocation| word(&revocation.reason)).transpose()?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_code(
+    connection: &mut SqliteConnection,
+    code: &NewCode,
+    grant_id: &str,
+    spent_at: Option<Timestamp>,
+) -> StoreResult<()> {
+    let insert = "INSERT INTO codes (digest, grant_id, redirect_uri, challenge, expires_at, spent_at)
+        VALUES (?, ?, ?, ?, ?, ?)";
+    sqlx::query(insert)
+        .bind(code.digest.as_bytes().as_slice())
+        .bind(grant_id)
+        .bind(code.redirect.uri().as_str())
+        .bind(code.challenge.as_bytes().as_slice())
+        .bind(code.expires_at.unix())
+        .bind(spent_at.map(Timestamp::unix))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_refresh(
+    connection: &mut SqliteConnection,
+    refresh: &NewRefresh,
+    grant_id: &str,
+) -> StoreResult<()> {
     sqlx::query("INSERT INTO refresh_tokens (digest, grant_id, issued_at, expires_at) VALUES (?, ?, ?, ?)")
         .bind(refresh.digest.as_bytes().as_slice())
         .bind(grant_id)
@@ -38,7 +83,7 @@ async fn insert_refresh(connection: &mut SqliteConnection, refresh: &NewRefresh,
     Ok(())
 }
 
-async fn insert_access(connection: &mut SqliteConnection, access: &OpaqueRecord) -> StoreResult<()> {
+pub(super) async fn insert_access(connection: &mut SqliteConnection, access: &OpaqueRecord) -> StoreResult<()> {
     let OpaqueRecord { digest, token } = access;
     let (grant_id, user_id, auth_time) = match &token.subject {
         Subject::User { user_id, grant_id, auth_time } => {
@@ -90,36 +135,11 @@ async fn record(connection: &mut SqliteConnection, issue: &Issue, grant_id: &str
 impl TokenStore for Sqlite {
     async fn open_grant(&self, grant: &Grant, code: &NewCode) -> StoreResult<()> {
         let (grant, code) = (grant.clone(), code.clone());
-        let open = "INSERT INTO grants (id, client_id, user_id, scope, resources, auth_time, created_at, expires_at,
-                revoked_at, revocation_reason)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let stand = "INSERT INTO codes (digest, grant_id, redirect_uri, challenge, expires_at)
-            VALUES (?, ?, ?, ?, ?)";
         self.writer
             .run(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(open)
-                        .bind(grant.id.as_str())
-                        .bind(grant.client_id.as_str())
-                        .bind(grant.user_id.as_str())
-                        .bind(grant.scope.to_string())
-                        .bind(to_json(&grant.resources)?)
-                        .bind(grant.auth_time.unix())
-                        .bind(grant.created_at.unix())
-                        .bind(grant.expires_at.unix())
-                        .bind(grant.revocation.map(|revocation| revocation.at.unix()))
-                        .bind(grant.revocation.map(|revocation| word(&revocation.reason)).transpose()?)
-                        .execute(&mut *connection)
-                        .await?;
-                    sqlx::query(stand)
-                        .bind(code.digest.as_bytes().as_slice())
-                        .bind(grant.id.as_str())
-                        .bind(code.redirect.uri().as_str())
-                        .bind(code.challenge.as_bytes().as_slice())
-                        .bind(code.expires_at.unix())
-                        .execute(connection)
-                        .await?;
-                    Ok(())
+                    insert_grant(connection, &grant).await?;
+                    insert_code(connection, &code, grant.id.as_str(), None).await
                 })
             })
             .await
