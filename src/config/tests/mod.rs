@@ -7,6 +7,7 @@ use super::*;
 mod refusals;
 
 const PRODUCTION: &str = include_str!("../../../config/production.example.toml");
+const SEVERAL: &str = include_str!("../../../config/several.example.toml");
 const MINIMAL: &str = r#"
 issuer = "https://auth.example.com"
 [[resources]]
@@ -61,6 +62,20 @@ fn the_production_example_loads() {
     );
     let concerns: Vec<String> = config.check_safety().into_iter().map(|u| u.setting).collect();
     assert_eq!(concerns, ["keys.master_key"], "the key file is not there in a test");
+}
+
+#[test]
+fn the_example_for_several_instances_loads() {
+    let variables = [
+        ("GATEWARD_MASTER_KEY", "gw_mk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        ("DATABASE_URL", "postgres://gateward:secret@db.example/gateward"),
+        ("REDIS_URL", "rediss://gateward:secret@redis.example"),
+    ];
+    let config = read_with(SEVERAL, &variables).unwrap();
+    assert_eq!(config.stores.tokens.to_string(), "rediss://gateward:(hidden)@redis.example");
+    for url in [config.stores.clients, config.stores.accounts, config.stores.keys] {
+        assert_eq!(url.to_string(), "postgres://gateward:(hidden)@db.example/gateward");
+    }
 }
 
 #[test]
