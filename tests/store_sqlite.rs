@@ -329,3 +329,21 @@ async fn a_file_that_somebody_else_locks_is_unavailable_until_they_let_go() {
     stores.accounts.create_user(&user("ada")).await.unwrap();
     assert!(stores.accounts.find_user(&user_id("ada")).await.unwrap().is_some());
 }
+
+/// Whoever was told that it failed is not surprised by it later.
+#[tokio::test]
+async fn what_was_waiting_when_its_caller_gave_up_does_not_happen_later() {
+    let (_directory, path, url) = place();
+    let stores = Stores::open(&url).await.unwrap();
+    let mut connection = raw(&path).await;
+    connection.execute("BEGIN IMMEDIATE").await.unwrap();
+    let ada = user("ada");
+    let mut waiting = stores.accounts.create_user(&ada);
+    // One look at it hands it over.
+    let polled = waiting.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    assert!(polled.is_pending());
+    drop(waiting);
+    connection.execute("ROLLBACK").await.unwrap();
+    stores.accounts.create_user(&user("bo")).await.unwrap();
+    assert_eq!(stores.accounts.find_user(&ada.id).await.unwrap(), None);
+}
