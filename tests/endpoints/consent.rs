@@ -2,7 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use gateward::{
-    domain::identifier::GrantId,
+    domain::{identifier::GrantId, resource::Resource},
     port::store::{GrantFilter, Page},
     service::administer_clients::ClientSpec,
     testing::server::{
@@ -469,6 +469,42 @@ async fn a_client_that_changed_its_name_while_the_page_was_open_gets_nothing() {
     asked.server.stores.clients.replace(&client).await.expect("the store");
     assert_page(&asked.visitor.decide(&asked.page, "approve").await, StatusCode::BAD_REQUEST);
     assert_eq!(grants(&asked.server).await, 0);
+}
+
+/// An operator restarts the server with other resources while the page is open. The answer to it, sent to the new server.
+async fn answered_after_a_restart(asked: Asked, change: impl FnOnce(&mut Vec<Resource>)) -> Answer {
+    let mut resources: Vec<_> = asked.server.authority().policy.resources.iter().cloned().collect();
+    change(&mut resources);
+    let after = asked.server.again(TestServer::builder().resources(resources)).await;
+    let mut visitor = after.visitor();
+    visitor.cookie = asked.visitor.cookie;
+    let answer = visitor.decide(&asked.page, "approve").await;
+    assert_eq!(grants(&after).await, usize::from(answer.status == StatusCode::SEE_OTHER));
+    answer
+}
+
+#[tokio::test]
+async fn a_page_that_was_open_while_the_server_restarted_is_still_good() {
+    let answer = answered_after_a_restart(asked().await, |_| {}).await;
+    assert!(answer.parameter("code").is_some(), "{}", answer.text());
+}
+
+/// A request without a scope asks for the default one, and that is another one now.
+#[tokio::test]
+async fn more_scope_than_the_page_showed_is_not_agreed_to() {
+    let more = |resources: &mut Vec<Resource>| resources[0].default_scope = scope("mcp:read mcp:execute");
+    assert_page(&answered_after_a_restart(asked().await, more).await, StatusCode::BAD_REQUEST);
+}
+
+/// A request without a resource is for the default one, and that is another one now.
+#[tokio::test]
+async fn another_resource_than_the_page_showed_is_not_agreed_to() {
+    let server = TestServer::start().await;
+    let client = server.create_client("app", public_client()).await;
+    let query = Parameters::authorize(&client).set("scope", "mcp:read");
+    let asked = asked_by(server, client, query).await;
+    let other = |resources: &mut Vec<Resource>| resources.reverse();
+    assert_page(&answered_after_a_restart(asked, other).await, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
