@@ -206,6 +206,18 @@ async fn a_replayed_post_changes_nothing() {
     assert_eq!(grants(&asked.server).await, 1);
 }
 
+/// The purge is another instance's, whose clock is ahead.
+#[tokio::test]
+async fn an_answer_is_remembered_by_a_purge_whose_clock_is_ahead() {
+    let mut asked = asked().await;
+    asked.visitor.decide(&asked.page, "approve").await;
+    asked.server.pass(599);
+    let ahead = asked.server.now().plus(std::time::Duration::from_secs(30));
+    asked.server.authority().purge(ahead).await.expect("a purge");
+    let answer = asked.visitor.decide(&asked.page, "approve").await;
+    assert!(answer.visible().contains("answered this already"), "{}", answer.visible());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_posts_at_once_one_counts() {
     let asked = asked().await;
