@@ -247,6 +247,9 @@ impl AccountStore for Faulty<dyn AccountStore> {
     async fn forget_consents(&self, user: &UserId, client: Option<&ClientId>) -> StoreResult<u64> {
         pass!(self, "accounts", forget_consents(user, client))
     }
+    async fn forget_consents_of_client(&self, client: &ClientId) -> StoreResult<u64> {
+        pass!(self, "accounts", forget_consents_of_client(client))
+    }
     async fn count_failure(&self, key: &ReplayId, until: Timestamp, now: Timestamp) -> StoreResult<u32> {
         pass!(self, "accounts", count_failure(key, until, now))
     }
