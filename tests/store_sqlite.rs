@@ -3,7 +3,10 @@
 #![cfg(all(feature = "testing", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use gateward::{
     domain::{
@@ -328,4 +331,61 @@ async fn a_file_that_somebody_else_locks_is_unavailable_until_they_let_go() {
     connection.execute("ROLLBACK").await.unwrap();
     stores.accounts.create_user(&user("ada")).await.unwrap();
     assert!(stores.accounts.find_user(&user_id("ada")).await.unwrap().is_some());
+}
+
+/// Waiting for the lock once is enough to know. Five times five seconds would be 25.
+#[tokio::test]
+async fn everybody_who_waits_for_a_file_that_somebody_else_locks_hears_it_at_once() {
+    let (_directory, path, url) = place();
+    let stores = Stores::open(&url).await.unwrap();
+    let mut connection = raw(&path).await;
+    connection.execute("BEGIN IMMEDIATE").await.unwrap();
+    let mut calls = tokio::task::JoinSet::new();
+    for i in 0..5 {
+        let stores = stores.clone();
+        calls.spawn(async move { stores.accounts.create_user(&user(&i.to_string())).await });
+    }
+    let heard = tokio::time::timeout(Duration::from_secs(15), calls.join_all()).await.expect("not one after the other");
+    assert!(heard.iter().all(|heard| matches!(heard, Err(StoreError::Unavailable(_)))), "{heard:?}");
+    connection.execute("ROLLBACK").await.unwrap();
+    stores.accounts.create_user(&user("ada")).await.unwrap();
+    let users = stores.accounts.list_users(Page { after: None, limit: 10 }).await.unwrap();
+    assert_eq!(users, [user("ada")]);
+}
+
+/// Closing waits behind them, and comes to its end.
+#[tokio::test]
+async fn a_store_that_somebody_else_locks_can_be_closed_while_calls_wait() {
+    let (_directory, path, url) = place();
+    let stores = Stores::open(&url).await.unwrap();
+    let mut connection = raw(&path).await;
+    connection.execute("BEGIN IMMEDIATE").await.unwrap();
+    let users = ["ada", "bo", "cy"].map(user);
+    let mut waiting: Vec<_> = users.iter().map(|user| stores.accounts.create_user(user)).collect();
+    for call in &mut waiting {
+        let polled = call.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert!(polled.is_pending());
+    }
+    stores.close().await;
+    for call in waiting {
+        assert!(matches!(call.await, Err(StoreError::Unavailable(_))));
+    }
+}
+
+/// Whoever was told that it failed is not surprised by it later.
+#[tokio::test]
+async fn what_was_waiting_when_its_caller_gave_up_does_not_happen_later() {
+    let (_directory, path, url) = place();
+    let stores = Stores::open(&url).await.unwrap();
+    let mut connection = raw(&path).await;
+    connection.execute("BEGIN IMMEDIATE").await.unwrap();
+    let ada = user("ada");
+    let mut waiting = stores.accounts.create_user(&ada);
+    // One look at it hands it over.
+    let polled = waiting.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    assert!(polled.is_pending());
+    drop(waiting);
+    connection.execute("ROLLBACK").await.unwrap();
+    stores.accounts.create_user(&user("bo")).await.unwrap();
+    assert_eq!(stores.accounts.find_user(&ada.id).await.unwrap(), None);
 }

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::{
     domain::account::PasswordHash,
     port::{
-        crypto::{PasswordError, PasswordHasher},
+        crypto::{HashingPlace, PasswordError, PasswordHasher},
         entropy::Entropy,
     },
     protocol::secret::Secret,
@@ -62,10 +62,9 @@ impl Argon2Hasher {
     /// Runs `work` on a thread that may block, once there is a permit.
     async fn run<T: Send + 'static>(
         &self,
+        _place: HashingPlace,
         work: impl FnOnce(&Argon2<'static>) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        // A flood of logins would otherwise queue for longer than any browser waits.
-        let _place = self.places.try_acquire().map_err(|_| PasswordError("too many passwords are waiting".into()))?;
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|closed| PasswordError(closed.to_string()))?;
         let argon2 = self.argon2.clone();
@@ -79,18 +78,30 @@ impl Argon2Hasher {
 
 #[async_trait]
 impl PasswordHasher for Argon2Hasher {
+    fn place(&self) -> Result<HashingPlace, PasswordError> {
+        // A flood of logins would otherwise queue for longer than any browser waits.
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map(HashingPlace::new).map_err(|_| PasswordError("too many passwords are waiting".into()))
+    }
+
     async fn hash(&self, password: Secret) -> Result<PasswordHash, PasswordError> {
         if password.expose().len() > MAX_PASSWORD {
             return Err(PasswordError(format!("a password has at most {MAX_PASSWORD} bytes")));
         }
+        let place = self.place()?;
         let salt = salt(&*self.entropy);
-        self.run(move |argon2| hash(argon2, password.expose().as_bytes(), &salt)).await
+        self.run(place, move |argon2| hash(argon2, password.expose().as_bytes(), &salt)).await
     }
 
-    async fn verify(&self, password: Secret, stored: Option<PasswordHash>) -> Result<bool, PasswordError> {
+    async fn verify(
+        &self,
+        place: HashingPlace,
+        password: Secret,
+        stored: Option<PasswordHash>,
+    ) -> Result<bool, PasswordError> {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.nobody.clone());
-        self.run(move |argon2| {
+        self.run(place, move |argon2| {
             let fits = password.expose().len() <= MAX_PASSWORD;
             // One that is too long costs as much as any other wrong one.
             let password = if fits { password.expose().as_bytes() } else { &[] };
@@ -141,19 +152,38 @@ mod tests {
         Secret::new(text)
     }
 
+    async fn verify(
+        hasher: &Argon2Hasher,
+        password: &str,
+        stored: Option<PasswordHash>,
+    ) -> Result<bool, PasswordError> {
+        hasher.verify(hasher.place()?, secret(password), stored).await
+    }
+
+    #[tokio::test]
+    async fn whoever_finds_no_place_is_told_at_once_and_a_place_that_is_dropped_is_free_again() {
+        let hasher = hasher(1);
+        let places: Vec<_> = (0..WAITING_PER_PERMIT).map(|_| hasher.place().unwrap()).collect();
+        assert!(hasher.place().is_err());
+        assert!(hasher.hash(secret("x")).await.is_err());
+        drop(places);
+        assert!(!verify(&hasher, "x", None).await.unwrap());
+        assert_eq!(hasher.places.available_permits(), WAITING_PER_PERMIT);
+    }
+
     #[tokio::test]
     async fn the_right_password_is_recognised_and_others_are_not() {
         let hasher = hasher(2);
         let hash = hasher.hash(secret("correct horse")).await.unwrap();
-        assert!(hasher.verify(secret("correct horse"), Some(hash.clone())).await.unwrap());
+        assert!(verify(&hasher, "correct horse", Some(hash.clone())).await.unwrap());
         for wrong in ["correct hors", "", "Correct horse"] {
-            assert!(!hasher.verify(secret(wrong), Some(hash.clone())).await.unwrap());
+            assert!(!verify(&hasher, wrong, Some(hash.clone())).await.unwrap());
         }
     }
 
     #[tokio::test]
     async fn an_unknown_user_has_no_password() {
-        assert!(!hasher(1).verify(secret("anything"), None).await.unwrap());
+        assert!(!verify(&hasher(1), "anything", None).await.unwrap());
     }
 
     #[tokio::test]
@@ -170,8 +200,8 @@ mod tests {
         let argon2 = Argon2::default();
         let its_hash = hash(&argon2, long.as_bytes(), &[1; 16]).unwrap();
         let hash_of_nothing = hash(&argon2, b"", &[1; 16]).unwrap();
-        assert!(!hasher.verify(secret(&long), Some(its_hash)).await.unwrap());
-        assert!(!hasher.verify(secret(&long), Some(hash_of_nothing)).await.unwrap());
+        assert!(!verify(&hasher, &long, Some(its_hash)).await.unwrap());
+        assert!(!verify(&hasher, &long, Some(hash_of_nothing)).await.unwrap());
         assert!(hasher.hash(secret(&long)).await.is_err());
         assert!(hasher.hash(secret(&long[1..])).await.is_ok());
     }
@@ -180,13 +210,13 @@ mod tests {
     async fn a_hash_with_other_parameters_is_checked_with_those() {
         let old = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8 * 1024, 1, 1, None).unwrap());
         let hash = hash(&old, b"old password", &[7; 16]).unwrap();
-        assert!(hasher(1).verify(secret("old password"), Some(hash)).await.unwrap());
+        assert!(verify(&hasher(1), "old password", Some(hash)).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_text_that_is_no_hash_is_an_error_and_not_a_wrong_password() {
         for bad in ["", "$argon2id$", "$2b$12$abc", "plain"] {
-            assert!(hasher(1).verify(secret("x"), Some(PasswordHash::new(bad))).await.is_err(), "{bad}");
+            assert!(verify(&hasher(1), "x", Some(PasswordHash::new(bad))).await.is_err(), "{bad}");
         }
     }
 
@@ -203,7 +233,7 @@ mod tests {
                     let _ = wait_for_finish.recv();
                     Ok(())
                 };
-                hasher.run(work).await
+                hasher.run(hasher.place()?, work).await
             }
         });
         wait_for_start.await.unwrap();
@@ -211,6 +241,6 @@ mod tests {
         assert!(request.await.unwrap_err().is_cancelled());
         assert_eq!(hasher.permits.available_permits(), 0);
         drop(finish);
-        assert!(!hasher.verify(secret("x"), None).await.unwrap(), "and then it is free again");
+        assert!(!verify(&hasher, "x", None).await.unwrap(), "and then it is free again");
     }
 }

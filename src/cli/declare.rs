@@ -62,8 +62,11 @@ async fn plain(assembly: &Assembly, username: &Username, password: &Secret, now:
     match authority.accounts.find_user_by_name(username).await? {
         None => created(authority.create_user(username.clone(), copy(), now).await)?,
         Some(known) => {
-            let fits = authority.passwords.verify(copy(), Some(known.password.clone())).await;
-            if !fits.map_err(|error| Failure::failed(&error))? {
+            let fits = async {
+                let place = authority.passwords.place()?;
+                authority.passwords.verify(place, copy(), Some(known.password.clone())).await
+            };
+            if !fits.await.map_err(|error| Failure::failed(&error))? {
                 authority.set_password(username, copy()).await?;
             }
         }

@@ -8,6 +8,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::reader::Reader;
+use crate::domain::policy::LONGEST_REQUEST;
 
 /// How the server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl Server {
         });
         let shutdown_grace = section.duration("shutdown_grace", 0, 600);
         let drain_delay = section.duration("drain_delay", 0, 600);
-        let request_timeout = section.duration("request_timeout", 1, 600);
+        let request_timeout = section.duration("request_timeout", 1, LONGEST_REQUEST.as_secs());
         let header_timeout = section.duration("header_timeout", 1, 600);
         let body_limit = section.integer("body_limit", 1024..=16 * 1024 * 1024);
         Some(Self {

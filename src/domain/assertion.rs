@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::{identifier::ClientId, policy::CLOCK_SKEW, time::Timestamp};
+use super::{
+    identifier::ClientId,
+    policy::{CLOCK_SKEW, LONGEST_REQUEST},
+    time::Timestamp,
+};
 use crate::protocol::jose::AssertionClaims;
 
 /// Why an assertion's claims are refused.
@@ -66,6 +70,14 @@ pub struct SingleUse {
     pub until: Timestamp,
 }
 
+impl SingleUse {
+    /// Of something that is accepted for the last time just before `end`. It is remembered for longer: a request that was
+    /// judged at the last moment may be slow to get here, and whoever forgets may have a clock that is ahead.
+    pub fn accepted_until(end: Timestamp, id: ReplayId) -> Self {
+        Self { id, until: end.plus(LONGEST_REQUEST).plus(CLOCK_SKEW) }
+    }
+}
+
 /// Judges the claims of an assertion by `client`; what is left to do is to see that it is used once.
 pub fn verify(
     claims: &AssertionClaims,
@@ -97,7 +109,7 @@ pub fn verify(
         return Err(AssertionRefusal::BadId);
     }
     let id = ReplayId::of(&[b"client assertion", client.as_str().as_bytes(), claims.jti.as_bytes()]);
-    Ok(SingleUse { id, until: expires_at.plus(CLOCK_SKEW) })
+    Ok(SingleUse::accepted_until(expires_at.plus(CLOCK_SKEW), id))
 }
 
 #[cfg(test)]
@@ -146,6 +158,18 @@ mod tests {
         ] {
             assert_eq!(judge(&bad), Err(why));
         }
+    }
+
+    /// By whoever judged it last, a slow request and a fast clock included.
+    #[test]
+    fn a_use_is_remembered_for_longer_than_the_assertion_is_accepted() {
+        let client = ClientId::parse("client").unwrap();
+        let judge = |now| verify(&claims(), &client, &["https://auth.example"], LONGEST, now);
+        let last = Timestamp::from_unix(10_359);
+        assert_eq!(judge(last.plus(Duration::from_secs(1))), Err(AssertionRefusal::Expired));
+        let arrives = last.plus(LONGEST_REQUEST).plus(CLOCK_SKEW);
+        assert!(!judge(last).unwrap().until.is_over(arrives));
+        assert!(!judge(NOW).unwrap().until.is_over(arrives));
     }
 
     #[test]

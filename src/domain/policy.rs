@@ -38,6 +38,9 @@ pub struct Lifetimes {
 /// Clocks of others may be this much off.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
+/// No request takes longer than this: the configuration refuses a longer limit.
+pub const LONGEST_REQUEST: Duration = Duration::from_secs(600);
+
 /// Who may register clients, and what such clients may have (RFC 7591 5).
 #[derive(Debug, Clone)]
 pub struct RegistrationPolicy {

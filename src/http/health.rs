@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::{
     App,
-    respond::{STORE_RETRY_SECONDS, json, log_failure, no_store},
+    extract::Now,
+    respond::{STORE_RETRY_SECONDS, json, no_store},
 };
 
 #[derive(Serialize)]
@@ -21,24 +22,13 @@ pub(super) async fn livez() -> Response {
     no_store(json(StatusCode::OK, &Health { status: "ok" }))
 }
 
-pub(super) async fn readyz(State(app): State<App>) -> Response {
+pub(super) async fn readyz(State(app): State<App>, Now(now): Now) -> Response {
     let (code, status) = if app.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
+    } else if app.authority().is_ready(&app.0.readiness, now).await {
+        (StatusCode::OK, "ok")
     } else {
-        let authority = app.authority();
-        let pings = async {
-            authority.clients.ping().await?;
-            authority.tokens.ping().await?;
-            authority.accounts.ping().await?;
-            authority.keys.ping().await
-        };
-        match pings.await {
-            Ok(()) => (StatusCode::OK, "ok"),
-            Err(error) => {
-                log_failure(&error);
-                (StatusCode::SERVICE_UNAVAILABLE, "store unavailable")
-            }
-        }
+        (StatusCode::SERVICE_UNAVAILABLE, "store unavailable")
     };
     let mut response = no_store(json(code, &Health { status }));
     if code == StatusCode::SERVICE_UNAVAILABLE {

@@ -38,7 +38,10 @@ pub use self::{
     peer::TrustedProxies,
     router::{ROUTES, Route, path, router},
 };
-use crate::{port::clock::Clock, service::Authority};
+use crate::{
+    port::clock::Clock,
+    service::{Authority, ready::Readiness},
+};
 
 /// What the operator decides about the door.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +82,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     options: HttpOptions,
     registration_limit: RegistrationLimit,
+    readiness: Readiness,
     draining: AtomicBool,
 }
 
@@ -86,7 +90,8 @@ impl App {
     /// Brings an authority to the web.
     pub fn new(authority: Authority, clock: Arc<dyn Clock>, options: HttpOptions) -> Self {
         let registration_limit = RegistrationLimit::new(&options);
-        Self(Arc::new(Inner { authority, clock, options, registration_limit, draining: AtomicBool::new(false) }))
+        let (readiness, draining) = (Readiness::default(), AtomicBool::new(false));
+        Self(Arc::new(Inner { authority, clock, options, registration_limit, readiness, draining }))
     }
 
     /// The use cases.

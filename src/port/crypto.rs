@@ -96,12 +96,38 @@ pub trait Sealer: Send + Sync {
 #[error("password hashing failed: {0}")]
 pub struct PasswordError(pub String);
 
+/// A place among the passwords that a [`PasswordHasher`] works on or has waiting. Dropping it gives it back.
+pub struct HashingPlace {
+    _held: Box<dyn Send + Sync>,
+}
+
+impl HashingPlace {
+    /// Keeps `held` for as long as the place is kept.
+    pub fn new(held: impl Send + Sync + 'static) -> Self {
+        Self { _held: Box::new(held) }
+    }
+}
+
+impl std::fmt::Debug for HashingPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HashingPlace").finish_non_exhaustive()
+    }
+}
+
 /// Slow hashing of human passwords, off the reactor and a few at a time.
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
+    /// Takes a place, or says at once that there is none: whoever asks may come back later.
+    fn place(&self) -> Result<HashingPlace, PasswordError>;
+
     /// Hashes a password.
     async fn hash(&self, password: Secret) -> Result<PasswordHash, PasswordError>;
 
     /// Whether the password is the one of `hash`. `None` stands for an unknown user: it takes the same time and is `false`.
-    async fn verify(&self, password: Secret, hash: Option<PasswordHash>) -> Result<bool, PasswordError>;
+    async fn verify(
+        &self,
+        place: HashingPlace,
+        password: Secret,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, PasswordError>;
 }

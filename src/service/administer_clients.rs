@@ -155,6 +155,10 @@ impl Authority {
         let id = id.unwrap_or_else(|| ClientId::from_entropy(self.entropy.name()));
         let mut client = spec.apply(Client::new(id, Provenance::Operator, now));
         client.secrets = secret.iter().map(|s| SecretRecord { digest: s.digest(), expires_at: None }).collect();
+        if self.clients.find(&client.id).await?.is_some() {
+            return Err(ClientError::Taken(client.id));
+        }
+        self.forget_namesake(&client.id).await?;
         match self.clients.insert(&client, None).await? {
             Insertion::Inserted => Ok(NewClient { client, secret }),
             Insertion::Taken | Insertion::LimitReached => Err(ClientError::Taken(client.id)),
@@ -197,7 +201,7 @@ impl Authority {
         Ok(NewClient { client: self.replace(client).await?, secret: Some(secret) })
     }
 
-    /// Deletes a client; its grants end.
+    /// Deletes a client; its grants end, and what humans agreed to for it is forgotten.
     pub async fn delete_client(&self, id: &ClientId, now: Timestamp) -> Result<(), ClientError> {
         let client = self.changeable(id).await?;
         if self.remove_client(&client.id, Removal::Operator, now).await? {
@@ -225,6 +229,7 @@ impl Authority {
         };
         match existing {
             None => {
+                self.forget_namesake(&id).await?;
                 let client = Client { secrets, ..spec.apply(Client::new(id, Provenance::Configured, now)) };
                 match self.clients.insert(&client, None).await? {
                     // Another instance reads the same file at the same moment.
@@ -250,6 +255,13 @@ impl Authority {
         match self.clients.replace(&disabled).await? {
             Replacement::Replaced | Replacement::Conflict | Replacement::Gone => Ok(()),
         }
+    }
+
+    /// Forgets what humans agreed to for a client that had this name long ago. It was forgotten with that client, unless they
+    /// agreed at that very moment or the process died.
+    async fn forget_namesake(&self, id: &ClientId) -> Result<(), StoreError> {
+        self.accounts.forget_consents_of_client(id).await?;
+        Ok(())
     }
 
     async fn changeable(&self, id: &ClientId) -> Result<Client, ClientError> {

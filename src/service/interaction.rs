@@ -117,7 +117,7 @@ impl Interaction {
     }
 
     pub(super) fn is_answered_by(&self, lifetime: Duration) -> SingleUse {
-        SingleUse { id: ReplayId::of(&[b"consent", &self.id]), until: self.began_at.plus(lifetime) }
+        SingleUse::accepted_until(self.began_at.plus(lifetime), ReplayId::of(&[b"consent", &self.id]))
     }
 }
 

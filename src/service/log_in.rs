@@ -1,7 +1,7 @@
 //! Logging in and out (the human side of OpenID Connect Core 3.1.2.3).
 //!
-//! An attempt is counted before the password is looked at, so that many at once cannot slip under the limit; an unknown user
-//! and a wrong password take the same path and the same time.
+//! An attempt is counted before the password is looked at, so that many at once cannot slip under the limit, and once it is
+//! certain that it will be looked at; an unknown user and a wrong password take the same path and the same time.
 
 use std::net::IpAddr;
 
@@ -38,7 +38,7 @@ pub enum LogInError {
     /// Too many failures for this account from this address; try again at this time.
     #[error("too many attempts")]
     TooManyAttempts { until: Timestamp },
-    /// The hasher failed.
+    /// The hasher is busy, or failed.
     #[error(transparent)]
     Password(#[from] PasswordError),
     /// The store failed.
@@ -75,12 +75,14 @@ impl Authority {
         }
         let LogInAttempt { username, password, address } = attempt;
         let key = attempt_key(username, address);
+        // Before it is counted: whoever is sent away because others keep the hasher busy has not guessed.
+        let place = self.passwords.place()?;
         self.count_attempt(&key, now).await?;
         let user = match Username::parse(username) {
             Ok(name) => self.accounts.find_user_by_name(&name).await?,
             Err(_) => None,
         };
-        let correct = self.passwords.verify(password, user.as_ref().map(|u| u.password.clone())).await?;
+        let correct = self.passwords.verify(place, password, user.as_ref().map(|u| u.password.clone())).await?;
         let Some(user) = user.filter(|user| correct && user.is_active()) else {
             info!("a login failed");
             return Err(LogInError::WrongCredentials);

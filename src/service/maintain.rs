@@ -78,6 +78,7 @@ impl Authority {
             if self.clients.reap(&client, reason, now).await? {
                 let owner = Owner::Client(client.id.clone());
                 self.tokens.revoke_grants_of(&owner, RevocationReason::ClientRemoved, now).await?;
+                self.accounts.forget_consents_of_client(&client.id).await?;
                 info!(client_id = %client.id, ?reason, "an unused client was removed");
                 reaped += 1;
             }

@@ -31,6 +31,7 @@ pub mod introspect;
 mod issue;
 pub mod log_in;
 pub mod maintain;
+pub mod ready;
 pub mod redeem;
 pub mod refresh;
 pub mod register;

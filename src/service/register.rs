@@ -141,8 +141,8 @@ impl Authority {
         Ok(())
     }
 
-    /// Removes a client and ends its grants. The client goes first: without it nothing new is issued, and what was issued is
-    /// inactive even if the process dies in between.
+    /// Removes a client, ends its grants and forgets what humans agreed to for it. The client goes first: without it nothing
+    /// new is issued, and what was issued is inactive even if the process dies in between.
     pub(super) async fn remove_client(
         &self,
         id: &ClientId,
@@ -152,6 +152,7 @@ impl Authority {
         let removed = self.clients.remove(id, reason, now).await?;
         let owner = Owner::Client(id.clone());
         self.tokens.revoke_grants_of(&owner, RevocationReason::ClientRemoved, now).await?;
+        self.accounts.forget_consents_of_client(id).await?;
         Ok(removed)
     }
 

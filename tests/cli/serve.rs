@@ -148,3 +148,25 @@ async fn another_master_key_than_the_store_was_sealed_with_is_refused() {
         assert!(said.contains("master key"), "{said}");
     }
 }
+
+/// Four files, each of which another process holds: closing one takes as long as SQLite waits for such a lock.
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn stores_that_do_not_close_do_not_hold_up_the_end() {
+    use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
+    let families = ["clients", "tokens", "accounts", "keys"];
+    let options = families.iter().fold(Options::new(), |options, family| {
+        options.set(&format!("GATEWARD_STORES__{}", family.to_uppercase()), &format!("sqlite:data/{family}.db"))
+    });
+    let mut server = Server::start(options);
+    let mut others = Vec::new();
+    for family in families {
+        let file = SqliteConnectOptions::new().filename(server.data().join(format!("{family}.db")));
+        let mut other = file.connect().await.unwrap();
+        other.execute("BEGIN IMMEDIATE").await.unwrap();
+        others.push(other);
+    }
+    server.terminate();
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(server.log().contains("the store did not close in time"), "{}", server.log());
+}

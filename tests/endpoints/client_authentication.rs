@@ -360,6 +360,18 @@ async fn an_assertion_is_good_once() {
     assert_invalid_client(&signer.send(&assertion).await);
 }
 
+/// The purge is another instance's, whose clock is ahead.
+#[tokio::test]
+async fn an_assertion_is_remembered_by_a_purge_whose_clock_is_ahead() {
+    let signer = es256().await;
+    let assertion = signer.sign(&signer.header(), &signer.claims());
+    assert_ok(&signer.send(&assertion).await);
+    signer.server.pass(119);
+    let ahead = signer.server.now().plus(std::time::Duration::from_secs(30));
+    signer.server.authority().purge(ahead).await.expect("a purge");
+    assert_invalid_client(&signer.send(&assertion).await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_uses_of_one_assertion_at_once_one_counts() {
     let signer = es256().await;

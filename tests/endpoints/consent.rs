@@ -2,7 +2,12 @@
 
 use axum::http::{Method, StatusCode};
 use gateward::{
-    domain::identifier::GrantId,
+    domain::{
+        account::Username,
+        client::Removal,
+        identifier::{ClientId, GrantId},
+        resource::{Resource, ResourceUri},
+    },
     port::store::{GrantFilter, Page},
     service::administer_clients::ClientSpec,
     testing::server::{
@@ -206,6 +211,18 @@ async fn a_replayed_post_changes_nothing() {
     assert_eq!(grants(&asked.server).await, 1);
 }
 
+/// The purge is another instance's, whose clock is ahead.
+#[tokio::test]
+async fn an_answer_is_remembered_by_a_purge_whose_clock_is_ahead() {
+    let mut asked = asked().await;
+    asked.visitor.decide(&asked.page, "approve").await;
+    asked.server.pass(599);
+    let ahead = asked.server.now().plus(std::time::Duration::from_secs(30));
+    asked.server.authority().purge(ahead).await.expect("a purge");
+    let answer = asked.visitor.decide(&asked.page, "approve").await;
+    assert!(answer.visible().contains("answered this already"), "{}", answer.visible());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_posts_at_once_one_counts() {
     let asked = asked().await;
@@ -260,7 +277,7 @@ async fn a_post_for_a_page_that_was_open_too_long_changes_nothing() {
 #[tokio::test]
 async fn a_client_that_was_deleted_meanwhile_gets_nothing() {
     let mut asked = asked().await;
-    let id = gateward::domain::identifier::ClientId::parse(&asked.client.id).expect("a client_id");
+    let id = asked.client_id();
     asked.server.authority().delete_client(&id, asked.server.now()).await.expect("deleted");
     assert_page(&asked.visitor.decide(&asked.page, "approve").await, StatusCode::BAD_REQUEST);
     assert_eq!(grants(&asked.server).await, 0);
@@ -434,6 +451,86 @@ async fn hostile_names_stay_text() {
     assert!(asked.page.visible().contains(USERNAME));
 }
 
+impl Asked {
+    fn client_id(&self) -> ClientId {
+        ClientId::parse(&self.client.id).expect("a client_id")
+    }
+
+    /// What the human is remembered to have agreed to.
+    async fn remembered(&self) -> String {
+        let name = Username::parse(USERNAME).expect("a name");
+        let user = self.server.authority().user(&name).await.expect("the user");
+        let resource = ResourceUri::parse(RESOURCE).expect("a resource");
+        let found = self.server.stores.accounts.consented(&user.id, &self.client_id(), &resource).await;
+        found.expect("the store").to_string()
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_an_operator_deletes_takes_its_consents_with_it() {
+    let mut asked = asked().await;
+    asked.visitor.decide(&asked.page, "approve").await;
+    assert_eq!(asked.remembered().await, "mcp:read");
+    asked.server.authority().delete_client(&asked.client_id(), asked.server.now()).await.expect("deleted");
+    assert_eq!(asked.remembered().await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_deletes_itself_takes_its_consents_with_it() {
+    let server = TestServer::start().await;
+    let metadata = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" });
+    let registered = server.register(&metadata).await;
+    let client = TestClient::registered(&registered);
+    let query = Parameters::authorize(&client);
+    let mut asked = asked_by(server, client, query).await;
+    asked.visitor.decide(&asked.page, "approve").await;
+    assert_eq!(asked.remembered().await, "mcp:read");
+    let path = format!("/oauth/register/{}", asked.client.id);
+    let delete = asked.server.call(Method::DELETE, &path).bearer(&registered.member("registration_access_token"));
+    assert_eq!(delete.send().await.status, StatusCode::NO_CONTENT);
+    assert_eq!(asked.remembered().await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_is_removed_because_nobody_uses_it_takes_its_consents_with_it() {
+    let mut asked = asked_by_itself(REDIRECT).await;
+    asked.visitor.decide(&asked.page, "approve").await;
+    assert_eq!(asked.remembered().await, "mcp:read");
+    asked.server.pass(91 * 24 * 3600);
+    asked.server.authority().purge(asked.server.now()).await.expect("a purge");
+    assert_eq!(asked.remembered().await, "");
+}
+
+/// E.g. of one that was removed while the process died, long enough ago that its name is free again.
+#[tokio::test]
+async fn a_new_client_inherits_no_consents_of_a_namesake() {
+    for declared in [false, true] {
+        let mut asked = asked().await;
+        asked.visitor.decide(&asked.page, "approve").await;
+        let (id, now) = (asked.client_id(), asked.server.now());
+        asked.server.stores.clients.remove(&id, Removal::Operator, now).await.expect("the store");
+        let later = now.plus(std::time::Duration::from_secs(1));
+        asked.server.stores.clients.purge_tombstones(later, 10).await.expect("the store");
+        assert_eq!(asked.remembered().await, "mcp:read");
+        if declared {
+            asked.server.authority().declare_client(id, public_client(), None, now).await.expect("declared");
+        } else {
+            asked.server.create_client("app", public_client()).await;
+        }
+        assert!(is_consent_page(&asked.visitor.authorize(&Parameters::authorize(&asked.client)).await));
+    }
+}
+
+#[tokio::test]
+async fn creating_a_client_whose_name_is_taken_forgets_nothing() {
+    let mut asked = asked().await;
+    asked.visitor.decide(&asked.page, "approve").await;
+    let (id, now) = (asked.client_id(), asked.server.now());
+    assert!(asked.server.authority().create_client(Some(id.clone()), public_client(), now).await.is_err());
+    assert!(asked.server.authority().declare_client(id, public_client(), None, now).await.is_err());
+    assert_eq!(asked.remembered().await, "mcp:read");
+}
+
 /// What the human saw is what they agree to.
 #[tokio::test]
 async fn a_client_that_changed_where_the_code_goes_while_the_page_was_open_gets_nothing() {
@@ -463,12 +560,48 @@ async fn a_client_that_changed_where_the_code_goes_while_the_page_was_open_gets_
 #[tokio::test]
 async fn a_client_that_changed_its_name_while_the_page_was_open_gets_nothing() {
     let mut asked = asked().await;
-    let id = gateward::domain::identifier::ClientId::parse(&asked.client.id).expect("a client_id");
+    let id = asked.client_id();
     let mut client = asked.server.authority().client(&id).await.expect("the client");
     client.name = Some("Somebody else".to_owned());
     asked.server.stores.clients.replace(&client).await.expect("the store");
     assert_page(&asked.visitor.decide(&asked.page, "approve").await, StatusCode::BAD_REQUEST);
     assert_eq!(grants(&asked.server).await, 0);
+}
+
+/// An operator restarts the server with other resources while the page is open. The answer to it, sent to the new server.
+async fn answered_after_a_restart(asked: Asked, change: impl FnOnce(&mut Vec<Resource>)) -> Answer {
+    let mut resources: Vec<_> = asked.server.authority().policy.resources.iter().cloned().collect();
+    change(&mut resources);
+    let after = asked.server.again(TestServer::builder().resources(resources)).await;
+    let mut visitor = after.visitor();
+    visitor.cookie = asked.visitor.cookie;
+    let answer = visitor.decide(&asked.page, "approve").await;
+    assert_eq!(grants(&after).await, usize::from(answer.status == StatusCode::SEE_OTHER));
+    answer
+}
+
+#[tokio::test]
+async fn a_page_that_was_open_while_the_server_restarted_is_still_good() {
+    let answer = answered_after_a_restart(asked().await, |_| {}).await;
+    assert!(answer.parameter("code").is_some(), "{}", answer.text());
+}
+
+/// A request without a scope asks for the default one, and that is another one now.
+#[tokio::test]
+async fn more_scope_than_the_page_showed_is_not_agreed_to() {
+    let more = |resources: &mut Vec<Resource>| resources[0].default_scope = scope("mcp:read mcp:execute");
+    assert_page(&answered_after_a_restart(asked().await, more).await, StatusCode::BAD_REQUEST);
+}
+
+/// A request without a resource is for the default one, and that is another one now.
+#[tokio::test]
+async fn another_resource_than_the_page_showed_is_not_agreed_to() {
+    let server = TestServer::start().await;
+    let client = server.create_client("app", public_client()).await;
+    let query = Parameters::authorize(&client).set("scope", "mcp:read");
+    let asked = asked_by(server, client, query).await;
+    let other = |resources: &mut Vec<Resource>| resources.reverse();
+    assert_page(&answered_after_a_restart(asked, other).await, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Stores that are down, or stuck, when a test says so.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 use gateward::{
@@ -37,9 +40,12 @@ enum Mode {
     Stuck,
 }
 
-/// The switch.
+/// The switch, and how often each method was called.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Faults(Arc<Mutex<Mode>>);
+pub(crate) struct Faults {
+    mode: Arc<Mutex<Mode>>,
+    calls: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
 
 impl Faults {
     /// Puts the switch in front of every family.
@@ -51,7 +57,7 @@ impl Faults {
     }
 
     fn set(&self, mode: Mode) {
-        *self.0.lock().expect("no panic while it was held") = mode;
+        *self.mode.lock().expect("no panic while it was held") = mode;
     }
 
     pub(crate) fn heal(&self) {
@@ -71,8 +77,14 @@ impl Faults {
         self.set(Mode::Stuck);
     }
 
-    async fn pass(&self, method: &str) -> StoreResult<()> {
-        let fails = match &*self.0.lock().expect("no panic while it was held") {
+    /// How often `family.method` was called.
+    pub(crate) fn calls(&self, method: &str) -> usize {
+        self.calls.lock().expect("no panic while it was held").get(method).copied().unwrap_or(0)
+    }
+
+    async fn pass(&self, method: &'static str) -> StoreResult<()> {
+        *self.calls.lock().expect("no panic while it was held").entry(method).or_default() += 1;
+        let fails = match &*self.mode.lock().expect("no panic while it was held") {
             Mode::Healthy => Some(false),
             Mode::Down => Some(true),
             Mode::DownAt(methods) => Some(methods.contains(&method)),
@@ -234,6 +246,9 @@ impl AccountStore for Faulty<dyn AccountStore> {
     }
     async fn forget_consents(&self, user: &UserId, client: Option<&ClientId>) -> StoreResult<u64> {
         pass!(self, "accounts", forget_consents(user, client))
+    }
+    async fn forget_consents_of_client(&self, client: &ClientId) -> StoreResult<u64> {
+        pass!(self, "accounts", forget_consents_of_client(client))
     }
     async fn count_failure(&self, key: &ReplayId, until: Timestamp, now: Timestamp) -> StoreResult<u32> {
         pass!(self, "accounts", count_failure(key, until, now))

@@ -303,6 +303,48 @@ async fn many_attempts_at_once_do_not_slip_under_the_limit() {
 }
 
 #[tokio::test]
+async fn whoever_is_sent_away_because_others_keep_the_server_busy_has_not_failed() {
+    let mut started = at_the_login_page().await;
+    let passwords = started.server.authority().passwords.clone();
+    let others: Vec<_> = std::iter::from_fn(|| passwords.place().ok()).collect();
+    for _ in 0..20 {
+        let sent_away = started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+        assert_eq!(sent_away.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(sent_away.header("retry-after").is_some());
+    }
+    drop(others);
+    for _ in 0..10 {
+        let failed = started.visitor.log_in_as(&started.page, USERNAME, "wrong").await;
+        assert_eq!(failed.status, StatusCode::FORBIDDEN);
+    }
+    let refused = started.visitor.log_in_as(&started.page, USERNAME, PASSWORD).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// More at once than there are places: some are sent away, the others share one limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_flood_of_attempts_that_keeps_the_server_busy_does_not_slip_under_the_limit() {
+    let started = at_the_login_page().await;
+    let form = Parameters::from([("request", started.page.sealed()), ("username", USERNAME), ("password", "wrong")]);
+    let passwords = started.server.authority().passwords.clone();
+    let mut others: Vec<_> = std::iter::from_fn(|| passwords.place().ok()).collect();
+    others.truncate(others.len() - 12);
+    let attempts = (0..200).map(|_| {
+        let call = started.visitor.call(Method::POST, "/oauth/login").form(&form);
+        tokio::spawn(call.send())
+    });
+    let attempts: Vec<_> = attempts.collect();
+    let mut tried = 0;
+    for attempt in attempts {
+        match attempt.await.expect("no panic").status {
+            StatusCode::FORBIDDEN => tried += 1,
+            status => assert!(matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)),
+        }
+    }
+    assert_eq!(tried, 10);
+}
+
+#[tokio::test]
 async fn a_login_form_from_another_browser_logs_nobody_in() {
     let mut attacker = at_the_login_page().await;
     let mut victim = attacker.server.visitor();

@@ -3,7 +3,9 @@
 use gateward::{
     domain::{client::GrantType, resource::ResourceUri},
     service::administer_clients::ClientSpec,
-    testing::server::{OPAQUE_RESOURCE, Parameters, RESOURCE, TestServer, machine, public_client, resource_server},
+    testing::server::{
+        OPAQUE_RESOURCE, Parameters, RESOURCE, TestClient, TestServer, machine, public_client, resource_server,
+    },
 };
 
 use super::*;
@@ -135,4 +137,23 @@ async fn an_opaque_token_of_a_worker_is_known_at_introspection() {
     assert_eq!(active["sub"], "worker");
     assert_eq!(active.get("username"), None);
     assert_eq!(active.get("grant_id"), None);
+}
+
+/// What it registered for then is no promise.
+#[tokio::test]
+async fn a_client_that_registered_itself_is_unauthorized_once_policy_forbids_it() {
+    let builder = TestServer::builder().policy(|policy| policy.registration.allow_client_credentials = true);
+    let before = builder.start().await;
+    let metadata = serde_json::json!({
+        "grant_types": ["client_credentials"],
+        "token_endpoint_auth_method": "client_secret_basic",
+        "scope": "mcp:read",
+    });
+    let client = TestClient::registered(&before.register(&metadata).await);
+    assert_ok(&before.token(&client, form()).await);
+    let after = before.again(TestServer::builder()).await;
+    assert_bad_request(&after.token(&client, form()).await, "unauthorized_client");
+    let spec = ClientSpec { grant_types: vec![GrantType::ClientCredentials], ..machine() };
+    let vouched_for = after.create_client("worker", spec).await;
+    assert_ok(&after.token(&vouched_for, form()).await);
 }

@@ -65,6 +65,10 @@ pub trait AccountStore: Send + Sync {
     /// Forgets what a human agreed to for a client, or for all of them.
     async fn forget_consents(&self, user: &UserId, client: Option<&ClientId>) -> StoreResult<u64>;
 
+    /// Forgets what every human agreed to for a client; how many consents, one per human and resource. It may be one step per
+    /// human: a consent that is added meanwhile is forgotten or stays.
+    async fn forget_consents_of_client(&self, client: &ClientId) -> StoreResult<u64>;
+
     /// Counts a failed login under `key` in the window that ends at `until`, and returns how many there are in it. A window
     /// that is over at `now` starts again at one.
     async fn count_failure(&self, key: &ReplayId, until: Timestamp, now: Timestamp) -> StoreResult<u32>;

@@ -199,6 +199,19 @@ impl AccountStore for MemoryAccounts {
         Ok(forgotten as u64)
     }
 
+    async fn forget_consents_of_client(&self, client: &ClientId) -> StoreResult<u64> {
+        let mut forgotten = 0;
+        for mut part in self.consents.parts() {
+            part.retain(|_, all| {
+                let before = all.len();
+                all.retain(|consent| consent.client_id != *client);
+                forgotten += before - all.len();
+                !all.is_empty()
+            });
+        }
+        Ok(forgotten as u64)
+    }
+
     async fn count_failure(&self, key: &ReplayId, until: Timestamp, now: Timestamp) -> StoreResult<u32> {
         let mut part = self.failures.of(key);
         let failures = part.entry(*key).or_insert(Failures { count: 0, until });

@@ -209,6 +209,19 @@ impl AccountStore for Sqlite {
             .await
     }
 
+    async fn forget_consents_of_client(&self, client: &ClientId) -> StoreResult<u64> {
+        let client = client.clone();
+        let forget = "DELETE FROM consents WHERE client_id = ?";
+        self.writer
+            .run(move |connection| {
+                Box::pin(async move {
+                    let forget = sqlx::query(forget).bind(client.as_str());
+                    Ok(forget.execute(connection).await?.rows_affected())
+                })
+            })
+            .await
+    }
+
     async fn count_failure(&self, key: &ReplayId, until: Timestamp, now: Timestamp) -> StoreResult<u32> {
         let key = *key;
         let count = "INSERT INTO login_failures (key, failures, window_ends_at) VALUES (?1, 1, ?2)

@@ -9,7 +9,8 @@
 //! A caller that goes away (an HTTP client that hangs up) takes nothing with it but its interest: the step belongs to the task,
 //! so it happens entirely or, if it was never handed over, not at all, and no transaction is left open. A step that fails is
 //! rolled back to its savepoint and spoils nothing for the others. After a failure of the transaction itself the connection is
-//! thrown away, everybody in it hears [`StoreError::Unavailable`], and the next step gets a new one.
+//! thrown away, everybody in it hears [`StoreError::Unavailable`], and the next step gets a new one. When it cannot even begin,
+//! because another process holds the write lock for longer than anybody waits, everybody in the queue hears that.
 
 use std::{future::Future, pin::Pin};
 
@@ -90,7 +91,7 @@ impl Writer {
             })
         });
         self.queue.send(Message::Step(step)).await.map_err(|_| unavailable("the store is closed"))?;
-        heard.await.map_err(|_| unavailable("the writer is gone"))?
+        heard.await.map_err(|_| unavailable("no transaction was begun"))?
     }
 
     /// Whether a transaction can be had.
@@ -143,14 +144,26 @@ impl Task {
         messages: &mut mpsc::Receiver<Message>,
         closing: &mut Vec<oneshot::Sender<()>>,
     ) {
+        let connection = match self.begin().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                self.failed(&error);
+                // Each of those behind it would wait as long for the same: they hear it now. A step that is dropped tells
+                // its caller so.
+                for _ in 0..messages.len() {
+                    match messages.try_recv() {
+                        Ok(Message::Close(done)) => closing.push(done),
+                        Ok(Message::Step(_)) | Err(_) => {}
+                    }
+                }
+                return;
+            }
+        };
         let mut tell = Vec::new();
-        let committed = self.transaction(first, messages, closing, &mut tell).await;
-        let commit = match committed {
+        let commit = match transaction(connection, first, messages, closing, &mut tell).await {
             Ok(()) => Commit::Done,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a SQLite transaction failed");
-                // Whatever state it is in: dropping the connection rolls back.
-                self.connection = None;
+                self.failed(&error);
                 Commit::Failed
             }
         };
@@ -159,44 +172,20 @@ impl Task {
         }
     }
 
-    async fn transaction(
-        &mut self,
-        first: Step,
-        messages: &mut mpsc::Receiver<Message>,
-        closing: &mut Vec<oneshot::Sender<()>>,
-        tell: &mut Vec<Box<dyn FnOnce(Commit) + Send>>,
-    ) -> sqlx::Result<()> {
+    /// A connection in a transaction that has the write lock.
+    async fn begin(&mut self) -> sqlx::Result<&mut SqliteConnection> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             gone @ None => gone.insert(self.options.connect().await?),
         };
         connection.execute("BEGIN IMMEDIATE").await?;
-        let mut next = Some(first);
-        let mut count = 0;
-        while let Some(step) = next.take() {
-            connection.execute("SAVEPOINT step").await?;
-            let ran = step(connection).await;
-            tell.push(ran.tell);
-            if !ran.succeeded {
-                // A full disk rolls the whole transaction back by itself. Then there is no savepoint, this fails, and nobody
-                // is told that their step was committed.
-                connection.execute("ROLLBACK TO step").await?;
-            }
-            connection.execute("RELEASE step").await?;
-            count += 1;
-            if count < BATCH {
-                next = match messages.try_recv() {
-                    Ok(Message::Step(step)) => Some(step),
-                    Ok(Message::Close(done)) => {
-                        closing.push(done);
-                        None
-                    }
-                    Err(_) => None,
-                };
-            }
-        }
-        connection.execute("COMMIT").await?;
-        Ok(())
+        Ok(connection)
+    }
+
+    fn failed(&mut self, error: &sqlx::Error) {
+        tracing::warn!(error = error as &dyn std::error::Error, "a SQLite transaction failed");
+        // Whatever state it is in: dropping the connection rolls back.
+        self.connection = None;
     }
 
     async fn finish(&mut self) {
@@ -207,4 +196,40 @@ impl Task {
             }
         }
     }
+}
+
+/// Runs `first` and those that wait behind it in the transaction that was begun, and commits it.
+async fn transaction(
+    connection: &mut SqliteConnection,
+    first: Step,
+    messages: &mut mpsc::Receiver<Message>,
+    closing: &mut Vec<oneshot::Sender<()>>,
+    tell: &mut Vec<Box<dyn FnOnce(Commit) + Send>>,
+) -> sqlx::Result<()> {
+    let mut next = Some(first);
+    let mut count = 0;
+    while let Some(step) = next.take() {
+        connection.execute("SAVEPOINT step").await?;
+        let ran = step(connection).await;
+        tell.push(ran.tell);
+        if !ran.succeeded {
+            // A full disk rolls the whole transaction back by itself. Then there is no savepoint, this fails, and nobody
+            // is told that their step was committed.
+            connection.execute("ROLLBACK TO step").await?;
+        }
+        connection.execute("RELEASE step").await?;
+        count += 1;
+        if count < BATCH {
+            next = match messages.try_recv() {
+                Ok(Message::Step(step)) => Some(step),
+                Ok(Message::Close(done)) => {
+                    closing.push(done);
+                    None
+                }
+                Err(_) => None,
+            };
+        }
+    }
+    connection.execute("COMMIT").await?;
+    Ok(())
 }

@@ -232,6 +232,33 @@ pub async fn consent_is_forgotten_for_one_client_or_for_all(stores: &Stores) {
     assert_eq!(consented(stores, "user", "a", RESOURCE).await, "y");
 }
 
+/// And no other client's; what is agreed to afterwards counts.
+pub async fn the_consents_of_a_client_are_forgotten_for_every_human(stores: &Stores) {
+    let agree = async |user: &str, client: &str, uri: &str| {
+        let (user_id, client_id, resource) = (user_id(user), client_id(client), resource(uri));
+        stores.accounts.add_consent(&Consent { user_id, client_id, resource, ..consent("x") }).await.unwrap();
+    };
+    let forget = async |client: &str| stores.accounts.forget_consents_of_client(&client_id(client)).await.unwrap();
+    assert_eq!(forget("gone").await, 0);
+    for i in 0..20 {
+        let user = i.to_string();
+        agree(&user, "gone", RESOURCE).await;
+        agree(&user, "stays", RESOURCE).await;
+    }
+    agree("0", "gone", "https://other.example/").await;
+    agree("alone", "gone", RESOURCE).await;
+    assert_eq!(forget("gone").await, 22);
+    assert_eq!(forget("gone").await, 0);
+    for i in 0..20 {
+        let user = i.to_string();
+        assert_eq!(consented(stores, &user, "gone", RESOURCE).await, "");
+        assert_eq!(consented(stores, &user, "stays", RESOURCE).await, "x");
+    }
+    assert_eq!(consented(stores, "0", "gone", "https://other.example/").await, "");
+    agree("alone", "gone", RESOURCE).await;
+    assert_eq!(consented(stores, "alone", "gone", RESOURCE).await, "x");
+}
+
 fn failure_key(name: &str) -> ReplayId {
     ReplayId::of(&[b"failures", name.as_bytes()])
 }

@@ -103,6 +103,7 @@ macro_rules! store_behaviours {
             accounts: consent_adds_up_per_client_and_resource,
             accounts: consent_is_found_by_any_name_of_its_resource,
             accounts: consent_is_forgotten_for_one_client_or_for_all,
+            accounts: the_consents_of_a_client_are_forgotten_for_every_human,
             accounts: failures_are_counted_in_a_window_that_ends,
             accounts: failures_are_cleared,
             accounts: a_purge_forgets_sessions_and_windows_that_are_over,

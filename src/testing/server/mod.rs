@@ -197,6 +197,14 @@ impl TestServer {
         Self::builder().start().await.with_user().await
     }
 
+    /// What an operator who starts the server again makes of it, e.g. with another policy: the same stores, master key and
+    /// time. Chance repeats itself, so names that this server draws may be taken already.
+    pub async fn again(&self, builder: Builder) -> Self {
+        let after = Builder { stores: self.stores.clone(), ..builder }.start().await;
+        after.clock.advance(self.now().since(after.now()));
+        after
+    }
+
     /// Adds the user [`USERNAME`].
     pub async fn with_user(self) -> Self {
         self.create_user(USERNAME, PASSWORD).await;
