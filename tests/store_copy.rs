@@ -1,5 +1,5 @@
 //! Whole stores, moved from one backend to another: nothing is lost on the way, and what arrives works.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::{collections::BTreeMap, sync::Arc};
 
