@@ -113,7 +113,8 @@ fn read_or_generate(path: &Path, entropy: &dyn Entropy) -> Result<MasterKey, Fai
     }
 }
 
-fn private_directory(path: &Path) -> Result<(), Failure> {
+/// Makes a directory for its owner only, unless it is there.
+pub(super) fn private_directory(path: &Path) -> Result<(), Failure> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

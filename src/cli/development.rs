@@ -6,7 +6,11 @@ use std::{
     path::Path,
 };
 
-use super::{compose::Assembly, failure::Failure, output};
+use super::{
+    compose::{Assembly, private_directory},
+    failure::Failure,
+    output,
+};
 use crate::{
     domain::{
         account::Username,
@@ -90,6 +94,8 @@ async fn worker(assembly: &Assembly, now: Timestamp) -> Result<bool, Failure> {
     };
     let created = authority.create_client(Some(id), spec, now).await?;
     if let Some(secret) = created.secret {
+        // Nothing else may have made it: the store and the master key can be elsewhere.
+        private_directory(&assembly.config.data_directory)?;
         write_private(&secret_file(assembly), secret.expose())?;
     }
     Ok(true)

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use crate::{
     Home,
     config::PRODUCTION,
-    support::{Options, Server, mode, oauth::Wire, own_address},
+    support::{Options, Server, make_master_key, mode, oauth::Wire, own_address},
 };
 
 const SERVE: &[&str] = &["serve", "--config", "gateward.toml"];
@@ -169,4 +169,14 @@ async fn stores_that_do_not_close_do_not_hold_up_the_end() {
     server.terminate();
     assert_eq!(server.wait().code(), Some(0));
     assert!(server.log().contains("the store did not close in time"), "{}", server.log());
+}
+
+#[test]
+fn in_development_mode_it_makes_the_data_directory_when_nothing_else_is_kept_there() {
+    let room = tempfile::tempdir().unwrap();
+    let master_key = room.path().join("master.key");
+    make_master_key(&master_key);
+    let server = Server::start(Options::new().with_store("memory:").with_master_key(&master_key));
+    assert_eq!(mode(&server.data()), 0o700);
+    assert_eq!(mode(&server.data().join("worker.secret")), 0o600);
 }

@@ -6,6 +6,7 @@
 mod support;
 
 mod chain;
+mod engines;
 mod hang_up;
 mod kill;
 

@@ -8,6 +8,8 @@
 //! mod support;
 //! ```
 
+pub(crate) mod engine;
+pub(crate) mod fleet;
 pub(crate) mod oauth;
 
 use std::{
@@ -36,6 +38,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_gateward");
 pub(crate) struct Options {
     variables: Vec<(String, String)>,
     localhost: bool,
+    issuer: Option<String>,
+    ahead: Option<Duration>,
 }
 
 impl Options {
@@ -51,10 +55,47 @@ impl Options {
         self
     }
 
+    /// Whether such a variable is set.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.variables.iter().any(|(set, _)| set == name)
+    }
+
     /// An issuer on `localhost` instead of a loopback address of this process: for clients that know only that name.
     #[must_use]
     pub(crate) fn on_localhost(mut self) -> Self {
         self.localhost = true;
+        self
+    }
+
+    /// Another issuer than the address where it listens: that of a load balancer.
+    #[must_use]
+    pub(crate) fn with_issuer(mut self, issuer: &str) -> Self {
+        self.issuer = Some(issuer.to_owned());
+        self
+    }
+
+    /// Keeps everything at this URL, instead of SQLite in the data directory.
+    #[must_use]
+    pub(crate) fn with_store(self, url: &str) -> Self {
+        self.set("GATEWARD_STORES__URL", url)
+    }
+
+    /// Keeps grants and tokens at this URL, whatever keeps the rest.
+    #[must_use]
+    pub(crate) fn with_token_store(self, url: &str) -> Self {
+        self.set("REDIS_URL", url)
+    }
+
+    /// The master key in this file, instead of one of its own; see [`make_master_key`].
+    #[must_use]
+    pub(crate) fn with_master_key(self, file: &Path) -> Self {
+        self.set("GATEWARD_KEYS__MASTER_KEY", &format!("file:{}", file.display()))
+    }
+
+    /// A wall clock that is wrong by whole seconds, and timers that are right.
+    #[must_use]
+    pub(crate) fn with_clock_ahead(mut self, ahead: Duration) -> Self {
+        self.ahead = Some(ahead);
         self
     }
 }
@@ -75,16 +116,23 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one in a new directory and waits until it listens.
     pub(crate) fn start(options: Options) -> Self {
+        let server = Self::start_on_used_store(options);
+        assert!(!server.password.is_empty(), "the first start prints the password of admin");
+        server
+    }
+
+    /// The same, where the store may know the user already, so that there is no password to print.
+    pub(crate) fn start_on_used_store(options: Options) -> Self {
         let directory = tempfile::Builder::new().prefix("gateward-test-").tempdir().unwrap();
         let address = if options.localhost { free_port() } else { own_address() };
         let host = if options.localhost { "localhost".to_owned() } else { address.ip().to_string() };
-        let issuer = format!("http://{host}:{}", address.port());
+        let issuer = options.issuer.clone().unwrap_or_else(|| format!("http://{host}:{}", address.port()));
         let (stdout, stderr) = (Arc::default(), Arc::default());
         let child = spawn(&options, directory.path(), address, &issuer, &stdout, &stderr);
         let mut server = Self { child, directory, address, issuer, options, stdout, stderr, password: String::new() };
         server.wait_until_it_listens();
         let line = server.stdout.lines().into_iter().find_map(|line| Some(line.strip_prefix("password: ")?.to_owned()));
-        server.password = line.expect("the first start prints the password of admin");
+        server.password = line.unwrap_or_default();
         server
     }
 
@@ -212,6 +260,13 @@ pub(crate) fn gateward(directory: &Path) -> Command {
     command
 }
 
+/// A new master key in this file.
+pub(crate) fn make_master_key(file: &Path) {
+    let directory = file.parent().expect("a file in a directory");
+    let made = output_of(gateward(directory).args(["key", "generate-master"]).arg(file), "");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 /// Runs a command to its end.
 pub(crate) fn output_of(command: &mut Command, input: &str) -> Output {
     let mut child =
@@ -230,6 +285,12 @@ fn command(options: &Options, directory: &Path, address: SocketAddr, issuer: &st
         .env("GATEWARD_RESOURCES__0__URI", format!("{issuer}/mcp"))
         .env("GATEWARD_LOG__FILTER", "info,gateward=debug")
         .envs(options.variables.iter().map(|(name, value)| (name, value)));
+    if let Some(ahead) = options.ahead {
+        command
+            .env("LD_PRELOAD", engine::installed("GATEWARD_TEST_FAKETIME"))
+            .env("FAKETIME", format!("+{}s", ahead.as_secs()))
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
     command
 }
 
