@@ -1,4 +1,5 @@
 //! Engines that run beside the tests: `tests/run` starts private ones and says where they are.
+#![expect(clippy::expect_used, reason = "a test without its engine has failed")]
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use url::Url;

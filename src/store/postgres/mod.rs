@@ -32,7 +32,10 @@ use std::{
 };
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, pool::PoolConnection, postgres::PgPoolOptions};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout, timeout_at},
+};
 
 pub(super) use self::{address::Address, schema::pending_migrations};
 use super::{Migrations, OpenError};
@@ -107,7 +110,8 @@ impl Postgres {
     }
 
     async fn hold(&self) -> StoreResult<Held> {
-        Ok(Held { connection: self.pool.acquire().await?, bound: self.bound, spoiled: false })
+        let connection = self.pool.acquire().await?;
+        Ok(Held { connection, deadline: Instant::now() + self.bound, spoiled: false })
     }
 
     /// Runs `work` on a connection, where every statement commits by itself. If it collides with others, it is run again from
@@ -123,7 +127,7 @@ impl Postgres {
         let mut attempt = 1;
         loop {
             let held = self.hold().await?;
-            match timeout(self.bound, work(held)).await {
+            match timeout_at(held.deadline, work(held)).await {
                 Err(_) => return Err(unavailable("Postgres does not answer in time")),
                 Ok(Err(error)) if attempt < ATTEMPTS && collided(&error) => pause(attempt).await,
                 Ok(outcome) => return outcome,
@@ -196,7 +200,8 @@ where
 /// A connection that is in use.
 struct Held {
     connection: PoolConnection<sqlx::Postgres>,
-    bound: Duration,
+    /// When the server must have answered, or has fallen silent.
+    deadline: Instant,
     /// It may be inside a transaction, so that nobody else may have it.
     spoiled: bool,
 }
@@ -217,13 +222,13 @@ impl DerefMut for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.spoiled {
+        if self.spoiled || Instant::now() >= self.deadline {
             self.connection.close_on_drop();
         } else {
-            // Going back to the pool means waiting for every answer that is still due: of a caller who hung up, or of one whose
-            // time was over. The pool itself would wait for ever, with a place of its few taken. Whoever does not answer in
-            // time is dropped, and makes room for a new connection.
-            tokio::spawn(timeout(self.bound, self.connection.return_to_pool()));
+            // Going back to the pool means waiting for every answer that is still due to a caller who hung up. The pool itself
+            // would wait for ever, with one of its few places taken. A connection that does not answer in time is dropped
+            // instead, and makes room for a new one.
+            tokio::spawn(timeout_at(self.deadline + NETWORK, self.connection.return_to_pool()));
         }
     }
 }
