@@ -2,6 +2,10 @@
 #![cfg(all(feature = "testing", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[cfg(feature = "postgres")]
+#[path = "support/engines.rs"]
+mod engines;
+
 use std::{collections::BTreeSet, fs};
 
 use gateward::{
@@ -13,11 +17,19 @@ use tempfile::TempDir;
 
 store_contract!(memory, || async { (Stores::in_memory(), ()) });
 store_contract!(sqlite, fresh_database);
+#[cfg(feature = "postgres")]
+store_contract!(postgres, fresh_postgres);
 
 async fn fresh_database() -> (Stores, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data").join("gateward.db");
     (Stores::open(&format!("sqlite:{}", path.display())).await.unwrap(), directory)
+}
+
+#[cfg(feature = "postgres")]
+async fn fresh_postgres() -> (Stores, engines::Database) {
+    let database = engines::postgres_database().await;
+    (Stores::open(&database.url).await.unwrap(), database)
 }
 
 /// The behaviours that such a store fails.

@@ -1,0 +1,133 @@
+//! The schema and its versions.
+//!
+//! Many processes may start at once: the first takes a lock and migrates, the others wait and find nothing left to do. Where
+//! nothing is pending, nothing is locked and nothing is written, so that a server may run as a role that cannot change the
+//! schema while `gateward migrate` runs as one that can.
+//!
+//! **Rolling upgrades**: a migration of a newer version whose description starts with `expand` only adds (a table, an index, a
+//! column that may be empty), and this version goes on working beside it; it is tolerated with a warning. Any other migration
+//! that this version does not know makes the schema a foreign one. So a change that takes something away comes in two releases:
+//! first expand, then, when no old version runs any more, contract.
+
+use std::{sync::LazyLock, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Connection, PgConnection,
+    migrate::{Migrate, MigrateError, Migrator},
+};
+use tokio::time::timeout;
+
+use super::Address;
+use crate::store::{Migrations, OpenError, PendingMigration};
+
+static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!("migrations/postgres");
+    // Both are done here, with exceptions.
+    migrator.set_locking(false).set_ignore_missing(true);
+    migrator
+});
+
+/// How long a server may take to let us in when a store is opened.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How the description of a migration starts that older versions can live with.
+const EXPAND: &str = "expand";
+
+/// Sees that the schema is one that this version can work with, and changes it if it may.
+pub(super) async fn bring_up_to_date(address: &Address, migrations: Migrations) -> Result<(), OpenError> {
+    let mut connection = connect(address).await?;
+    match (pending(&mut connection).await?.len(), migrations) {
+        (0, Migrations::Run | Migrations::Refuse) => {}
+        (pending, Migrations::Refuse) => return Err(OpenError::MigrationsPending(pending)),
+        (_, Migrations::Run) => migrate(&mut connection).await.map_err(migration)?,
+    }
+    connection.close().await.map_err(database)
+}
+
+/// Each migration is one transaction. Whoever drops this drops the connection, and the server undoes what was under way.
+async fn migrate(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    let locked = match connection.lock().await {
+        Ok(()) => true,
+        // An engine without advisory locks. There, too, each migration happens once: the second one to try fails, and finds
+        // nothing left to do when it is started again.
+        Err(MigrateError::Execute(error)) if is_not_supported(&error) => false,
+        Err(error) => return Err(error),
+    };
+    MIGRATOR.run_direct(None, connection, false).await?;
+    if locked {
+        connection.unlock().await?;
+    }
+    Ok(())
+}
+
+/// Unknown function, or one that is known and does nothing.
+fn is_not_supported(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| matches!(&*code, "42883" | "0A000"))
+}
+
+pub(in crate::store) async fn pending_migrations(address: &Address) -> Result<Vec<PendingMigration>, OpenError> {
+    let mut connection = connect(address).await?;
+    let pending = pending(&mut connection).await?;
+    connection.close().await.map_err(database)?;
+    Ok(pending)
+}
+
+async fn connect(address: &Address) -> Result<PgConnection, OpenError> {
+    let connected = timeout(CONNECT_TIMEOUT, address.options().connect()).await;
+    connected.map_err(|_| OpenError::Database("the server does not answer".into()))?.map_err(database)
+}
+
+/// What the schema lacks; an error if it is not ours.
+async fn pending(connection: &mut PgConnection) -> Result<Vec<PendingMigration>, OpenError> {
+    let applied = applied(connection).await.map_err(database)?;
+    let newest = MIGRATOR.iter().map(|migration| migration.version).max();
+    for (version, description, success, checksum) in &applied {
+        let wrong = match MIGRATOR.iter().find(|known| known.version == *version) {
+            Some(known) if known.checksum != *checksum => Some(MigrateError::VersionMismatch(*version)),
+            Some(_) | None if !success => Some(MigrateError::Dirty(*version)),
+            Some(_) => None,
+            None if Some(*version) > newest && description.starts_with(EXPAND) => {
+                tracing::warn!(version, description, "the schema was expanded by a newer version");
+                None
+            }
+            None => Some(MigrateError::VersionMissing(*version)),
+        };
+        if let Some(wrong) = wrong {
+            return Err(migration(wrong));
+        }
+    }
+    let is_pending = |version: i64| !applied.iter().any(|(applied, ..)| *applied == version);
+    let pending = MIGRATOR.iter().filter(|migration| is_pending(migration.version));
+    Ok(pending
+        .map(|migration| PendingMigration {
+            version: migration.version,
+            description: migration.description.to_string(),
+        })
+        .collect())
+}
+
+/// Version, description, whether it succeeded, checksum.
+type Applied = (i64, String, bool, Vec<u8>);
+
+async fn applied(connection: &mut PgConnection) -> sqlx::Result<Vec<Applied>> {
+    let known = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL");
+    if !known.fetch_one(&mut *connection).await? {
+        return Ok(Vec::new());
+    }
+    let applied =
+        sqlx::query_as("SELECT version, description, success, checksum FROM _sqlx_migrations ORDER BY version");
+    applied.fetch_all(connection).await
+}
+
+fn database(error: sqlx::Error) -> OpenError {
+    OpenError::Database(error.into())
+}
+
+fn migration(error: MigrateError) -> OpenError {
+    if matches!(error, MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::Dirty(_)) {
+        OpenError::ForeignSchema(error.into())
+    } else {
+        OpenError::Database(error.into())
+    }
+}
