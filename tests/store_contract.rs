@@ -2,6 +2,10 @@
 #![cfg(all(feature = "testing", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[cfg(feature = "redis")]
+#[path = "support/engines.rs"]
+mod engines;
+
 use std::{collections::BTreeSet, fs};
 
 use gateward::{
@@ -13,6 +17,16 @@ use tempfile::TempDir;
 
 store_contract!(memory, || async { (Stores::in_memory(), ()) });
 store_contract!(sqlite, fresh_database);
+#[cfg(feature = "redis")]
+store_contract!(redis, || fresh_prefix(engines::redis_url()));
+#[cfg(feature = "redis")]
+store_contract!(redis_cluster, || fresh_prefix(engines::redis_cluster_url()));
+
+/// A part of a server that nobody has touched.
+#[cfg(feature = "redis")]
+async fn fresh_prefix(url: String) -> (Stores, ()) {
+    (Stores::open(&format!("{url}?prefix=test-{}:", engines::fresh_name())).await.unwrap(), ())
+}
 
 async fn fresh_database() -> (Stores, TempDir) {
     let directory = tempfile::tempdir().unwrap();
