@@ -1,35 +1,30 @@
 //! Every store keeps the same contract, and the contract notices stores that do not.
-#![cfg(all(feature = "testing", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-#[cfg(feature = "postgres")]
 #[path = "support/engines.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
 mod engines;
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use gateward::{
     store::Stores,
     store_contract,
     testing::contract::{self, broken},
 };
-use tempfile::TempDir;
 
 store_contract!(memory, || async { (Stores::in_memory(), ()) });
-store_contract!(sqlite, fresh_database);
-#[cfg(feature = "postgres")]
-store_contract!(postgres, fresh_postgres);
+store_contract!(sqlite, engines::sqlite);
+store_contract!(postgres, engines::postgres);
+store_contract!(redis, engines::redis);
+store_contract!(redis_cluster, engines::redis_cluster);
+store_contract!(postgres_and_redis, engines::postgres_and_redis);
+store_contract!(postgres_with_copies, fresh_postgres_with_copies);
 
-async fn fresh_database() -> (Stores, TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("data").join("gateward.db");
-    (Stores::open(&format!("sqlite:{}", path.display())).await.unwrap(), directory)
-}
-
-#[cfg(feature = "postgres")]
-async fn fresh_postgres() -> (Stores, engines::Database) {
-    let database = engines::postgres_database().await;
-    (Stores::open(&database.url).await.unwrap(), database)
+/// Clients are read from copies; nobody else changes them, so nobody has to tell of it.
+async fn fresh_postgres_with_copies() -> engines::Fresh {
+    let (stores, kept) = engines::postgres().await;
+    (stores.with_client_copies(Duration::from_secs(60)), kept)
 }
 
 /// The behaviours that such a store fails.

@@ -1,8 +1,80 @@
-//! Engines that run beside the tests: `tests/run` starts private ones and says where they are.
-#![expect(clippy::expect_used, reason = "a test without its engine has failed")]
+//! Engines that run beside the tests: `tests/run` starts private ones and says where they are. And a fresh store in each.
+#![expect(clippy::expect_used, reason = "a test without its engine has failed, and is not skipped")]
 
+use std::any::Any;
+
+use gateward::{
+    adapter::entropy::OsEntropy,
+    domain::identifier::GrantId,
+    port::entropy::Entropy,
+    store::{Migrations, StoreUrls, Stores},
+};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use url::Url;
+
+/// A fresh store, and what must be kept while it is used.
+pub(crate) type Fresh = (Stores, Box<dyn Any + Send>);
+
+async fn open(url: &str) -> Stores {
+    Stores::open(url).await.expect("a fresh store")
+}
+
+/// A file of its own.
+pub(crate) async fn sqlite() -> Fresh {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("data").join("gateward.db");
+    (open(&format!("sqlite:{}", path.display())).await, Box::new(directory))
+}
+
+/// A database of its own.
+pub(crate) async fn postgres() -> Fresh {
+    let database = postgres_database().await;
+    (open(&database.url).await, Box::new(database))
+}
+
+/// A part of the server that nobody has touched.
+pub(crate) async fn redis() -> Fresh {
+    (open(&fresh_part_of(&redis_url())).await, Box::new(()))
+}
+
+/// A part of the cluster that nobody has touched.
+pub(crate) async fn redis_cluster() -> Fresh {
+    (open(&fresh_part_of(&redis_cluster_url())).await, Box::new(()))
+}
+
+/// What lasts in Postgres, tokens in Redis.
+pub(crate) async fn postgres_and_redis() -> Fresh {
+    let database = postgres_database().await;
+    let tokens = Some(fresh_part_of(&redis_url()));
+    let urls = StoreUrls { default: database.url.clone(), tokens, ..StoreUrls::default() };
+    let stores = Stores::open_each(&urls, Migrations::Run).await.expect("fresh stores");
+    (stores, Box::new(database))
+}
+
+/// A standalone Redis.
+pub(crate) fn redis_url() -> String {
+    variable("GATEWARD_TEST_REDIS")
+}
+
+/// One node of a Redis cluster.
+pub(crate) fn redis_cluster_url() -> String {
+    variable("GATEWARD_TEST_REDIS_CLUSTER")
+}
+
+fn fresh_part_of(url: &str) -> String {
+    format!("{url}?prefix=test-{}:", fresh_name())
+}
+
+/// A name that nobody has used, for a part of a shared server.
+pub(crate) fn fresh_name() -> String {
+    let entropy: &dyn Entropy = &OsEntropy::new().expect("entropy");
+    GrantId::from_entropy(entropy.name()).to_string()
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests/run says in the environment what it started")]
+fn variable(name: &str) -> String {
+    std::env::var(name).expect("a private engine: run tests/run, which starts one")
+}
 
 /// A database of its own in the Postgres of the test run. It is dropped with this.
 pub(crate) struct Database {
@@ -11,15 +83,9 @@ pub(crate) struct Database {
     name: String,
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is how the test run says where its engines are")]
-fn admin() -> Url {
-    let url = std::env::var("GATEWARD_TEST_POSTGRES").expect("run tests/run, which starts a private Postgres");
-    url.parse().expect("GATEWARD_TEST_POSTGRES is a URL")
-}
-
 /// Makes an empty database.
 pub(crate) async fn postgres_database() -> Database {
-    let admin = admin();
+    let admin: Url = variable("GATEWARD_TEST_POSTGRES").parse().expect("GATEWARD_TEST_POSTGRES is a URL");
     let mut connection = PgConnection::connect(admin.as_str()).await.expect("the Postgres of the test run");
     let name = sqlx::query_scalar("SELECT 'test_' || replace(gen_random_uuid()::TEXT, '-', '')");
     let name: String = name.fetch_one(&mut connection).await.expect("a random name");

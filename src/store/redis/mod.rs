@@ -1,1 +1,276 @@
-//! Everything in Redis.
+//! Everything in Redis 7 or Valkey, standalone or a cluster.
+//!
+//! Every change is one Lua script, and a script's keys are in one hash slot, so that it is one step in a cluster, too.
+//!
+//! 1. A grant and all that hangs off it are one hash (and the ends of its tokens beside it) in a slot of the grant's own. What
+//!    is in there decides; everything else about tokens is an index.
+//! 2. An index says where something is: the digest of a token leads to its grant, the name of a client or a human to its grants,
+//!    and a schedule to grants in which something ends. An index entry is written *before* what it leads to, by itself: if the
+//!    caller goes away in between, what is left leads nowhere, which a reader takes for "not there", and goes by itself (a time
+//!    to live) or with a purge. The other way round there would be tokens that nobody finds, and cannot revoke.
+//! 3. Tokens without a grant, revoked access tokens and single uses are spread over [`SHARDS`] slots. Clients, accounts and
+//!    keys are one slot each.
+//!
+//! Times come from the caller. Redis's own clock is only ever given a time *span*, a day longer than the lifetime of what it
+//! may forget.
+//!
+//! # What can be lost
+//!
+//! Redis answers before its data is safe unless it is told otherwise, and what is lost here is not only logins: a code or a
+//! refresh token that was spent could be unspent again, and **a revocation could be undone**.
+//!
+//! | setting | a crash of the server loses |
+//! |---|---|
+//! | `appendonly yes`, `appendfsync always` | nothing that was answered |
+//! | `appendonly yes`, `appendfsync everysec` | up to two seconds, if the machine goes down with it; else nothing |
+//! | RDB snapshots only | everything since the last one: minutes |
+//! | neither | everything |
+//!
+//! Replication is asynchronous: a failover to a replica loses what had not reached it, whatever the settings above are.
+//! `wait_replicas=N` in the URL makes every change wait until N replicas have it, and answer [`StoreError::Unavailable`] if they
+//! do not within `wait_timeout`; the change may survive all the same. This makes a loss unlikely and not impossible: a replica that
+//! did not confirm may still win the election (<https://redis.io/docs/latest/commands/wait/>). `min-replicas-to-write` on the
+//! server bounds what a master that was cut off can take on in vain. Where this is not enough, keep tokens in Postgres.
+//!
+//! Memory is the other way to lose: with another `maxmemory-policy` than `noeviction` Redis may forget what was revoked or
+//! spent to make room. [`survey`] warns about both at start.
+
+mod accounts;
+mod address;
+mod clients;
+mod columns;
+mod failure;
+mod grants;
+mod keys;
+mod link;
+mod names;
+mod purge;
+mod script;
+mod survey;
+mod tokens;
+
+use std::{fs, io, sync::Arc};
+
+use ::redis::{Client, Cmd, RedisError, ServerErrorKind, TlsCertificates, Value, cluster::ClusterClientBuilder, cmd};
+use tokio::task::JoinSet;
+
+pub(super) use self::address::Address;
+use self::{
+    address::Wait,
+    columns::read,
+    link::{Cluster, Link, Repeat, Standalone, Timeouts},
+    names::Names,
+    script::Invocation,
+};
+use super::{OpenError, record::corrupt};
+use crate::port::store::{StoreError, StoreResult};
+
+/// One server or cluster that is open; implements every family.
+pub(super) struct Redis {
+    link: Arc<Link>,
+    names: Names,
+    wait: Option<Wait>,
+}
+
+/// A command with the key that says where it goes.
+struct Keyed {
+    key: String,
+    command: Cmd,
+}
+
+impl Keyed {
+    /// `command`, whose first argument is `key`.
+    fn new(name: &str, key: String) -> Self {
+        let mut command = cmd(name);
+        command.arg(&key);
+        Self { key, command }
+    }
+
+    #[must_use]
+    fn arg(mut self, argument: impl ::redis::ToRedisArgs) -> Self {
+        self.command.arg(argument);
+        self
+    }
+}
+
+impl Redis {
+    pub(super) async fn open(address: &Address) -> Result<Arc<Self>, OpenError> {
+        // rustls has to be told once per process which cryptography to use; somebody may have done so already.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let link = connect(address).await?;
+        Ok(Arc::new(Self { link: Arc::new(link), names: Names::new(&address.prefix), wait: address.wait }))
+    }
+
+    /// Reads with commands whose keys are all in the slot of `key`.
+    async fn read(&self, key: &str, commands: &[Cmd]) -> StoreResult<Vec<Value>> {
+        let answers = self.link.send(key.as_bytes(), commands, Repeat::Harmless).await?;
+        Ok(answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>()?)
+    }
+
+    /// Reads with one command.
+    async fn read_one(&self, keyed: Keyed) -> StoreResult<Value> {
+        let answers = self.read(&keyed.key, &[keyed.command]).await?;
+        answers.into_iter().next().ok_or_else(|| corrupt("no answer"))
+    }
+
+    /// Reads with a script.
+    async fn ask(&self, script: Invocation) -> StoreResult<Value> {
+        self.run(&[], &script, None, Repeat::Harmless).await
+    }
+
+    /// Changes something with a script.
+    async fn tell(&self, script: Invocation) -> StoreResult<Value> {
+        self.tell_after(Vec::new(), script).await
+    }
+
+    /// Changes something with a script, after index entries that lead to what it makes. Dropped in between, it leaves
+    /// entries that lead nowhere; none of them makes a difference, and none stays for good.
+    async fn tell_after(&self, entries: Vec<Keyed>, script: Invocation) -> StoreResult<Value> {
+        if !self.link.is_cluster() {
+            let entries: Vec<Cmd> = entries.into_iter().map(|entry| entry.command).collect();
+            return self.confirmed(&entries, &script).await;
+        }
+        self.note(entries).await?;
+        self.confirmed(&[], &script).await
+    }
+
+    /// Writes entries each of which may be written twice, wherever they are; in no order, and all or an error.
+    async fn note(&self, entries: Vec<Keyed>) -> StoreResult<()> {
+        let mut writes = JoinSet::new();
+        for Keyed { key, command } in entries {
+            let link = Arc::clone(&self.link);
+            writes.spawn(async move {
+                let answers = link.send(key.as_bytes(), &[command], Repeat::Harmless).await?;
+                answers.into_iter().try_for_each(|answer| answer.extract_error().map(drop))
+            });
+        }
+        while let Some(written) = writes.join_next().await {
+            written.map_err(|error| StoreError::Unavailable(error.into()))??;
+        }
+        Ok(())
+    }
+
+    /// Changes something with commands whose keys are in one slot, the same however often the first ones run.
+    async fn put<const N: usize>(&self, keyed: [Keyed; N]) -> StoreResult<Value> {
+        let slot = keyed.first().map(|keyed| keyed.key.clone()).unwrap_or_default();
+        let mut commands: Vec<Cmd> = keyed.into_iter().map(|keyed| keyed.command).collect();
+        commands.extend(self.wait.as_ref().map(wait_command));
+        let answers = self.link.send(slot.as_bytes(), &commands, Repeat::Never).await?;
+        let mut answers = outcome(answers, N.saturating_sub(1))?.into_iter();
+        let answer = answers.next().ok_or_else(|| corrupt("no answer"))?;
+        self.check_replicas(answers.next())?;
+        Ok(answer)
+    }
+
+    async fn confirmed(&self, before: &[Cmd], script: &Invocation) -> StoreResult<Value> {
+        self.run(before, script, self.wait.as_ref(), Repeat::Never).await
+    }
+
+    /// Runs a script by its hash or, if the server does not know it, in full: then it was not run before.
+    async fn run(
+        &self,
+        before: &[Cmd],
+        script: &Invocation,
+        wait: Option<&Wait>,
+        repeat: Repeat,
+    ) -> StoreResult<Value> {
+        let mut commands = before.to_vec();
+        commands.push(script.by_hash());
+        commands.extend(wait.map(wait_command));
+        let first = self.link.send(script.slot(), &commands, repeat).await;
+        let mut answers = match first.and_then(|answers| outcome(answers, before.len())) {
+            Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
+                commands = vec![script.in_full()];
+                commands.extend(wait.map(wait_command));
+                outcome(self.link.send(script.slot(), &commands, repeat).await?, 0)?
+            }
+            answers => answers?,
+        }
+        .into_iter();
+        let answer = answers.next().ok_or_else(|| corrupt("no answer"))?;
+        self.check_replicas(answers.next())?;
+        Ok(answer)
+    }
+
+    /// What was changed may last all the same; but nobody is told that it does.
+    fn check_replicas(&self, confirmed: Option<Value>) -> StoreResult<()> {
+        let Some(wait) = self.wait else { return Ok(()) };
+        let Some(confirmed) = confirmed else { return Ok(()) };
+        let confirmed: u32 = read(confirmed)?;
+        if confirmed >= wait.replicas {
+            return Ok(());
+        }
+        let missing = format!("{confirmed} of {} replicas have confirmed a change in time", wait.replicas);
+        Err(StoreError::Unavailable(missing.into()))
+    }
+
+    /// Whether it answers and takes changes: a replica, a full server and one that cannot write its disk refuse this.
+    async fn answers(&self) -> StoreResult<()> {
+        let entry = Keyed::new("SET", self.names.ping()).arg("").arg("EX").arg(60);
+        self.put([entry]).await.map(drop)
+    }
+}
+
+/// The answers after the first `skip` of them, unless the server refused one.
+fn outcome(answers: Vec<Value>, skip: usize) -> Result<Vec<Value>, RedisError> {
+    let answers = answers.into_iter().map(Value::extract_error);
+    Ok(answers.collect::<Result<Vec<_>, _>>()?.split_off(skip))
+}
+
+fn wait_command(wait: &Wait) -> Cmd {
+    let mut command = cmd("WAIT");
+    command.arg(wait.replicas).arg(u64::try_from(wait.timeout.as_millis()).unwrap_or(u64::MAX));
+    command
+}
+
+async fn connect(address: &Address) -> Result<Link, OpenError> {
+    let timeouts = Timeouts { connect: address.connect_timeout, response: address.response_timeout };
+    let tls = match &address.ca {
+        Some(path) => Some(TlsCertificates { client_tls: None, root_cert: Some(certificates(path)?) }),
+        None => None,
+    };
+    let nodes = address.connections().map_err(unusable)?;
+    let mut last = None;
+    for node in nodes.clone() {
+        let client = match tls.clone() {
+            Some(tls) => Client::build_with_tls(node, tls),
+            None => Client::open(node),
+        };
+        let standalone = Standalone::new(client.map_err(unusable)?, timeouts);
+        match survey::survey(&standalone).await {
+            Ok(false) => return Ok(Link::Standalone(Box::new(standalone))),
+            Ok(true) if address.database != 0 => return Err(unusable("a cluster has no other database than 0")),
+            Ok(true) => {
+                let mut builder = ClusterClientBuilder::new(nodes)
+                    .retries(0)
+                    .connection_timeout(timeouts.connect)
+                    .response_timeout(timeouts.response)
+                    .overall_response_timeout(Some(timeouts.connect + timeouts.response));
+                if let Some(tls) = tls {
+                    builder = builder.certs(tls);
+                }
+                #[cfg(target_os = "linux")]
+                {
+                    // A node that swallows packets is given up like one that closes its connections.
+                    let settings = ::redis::io::tcp::TcpSettings::default().set_user_timeout(timeouts.response * 2);
+                    builder = builder.tcp_settings(settings);
+                }
+                let client = builder.build().map_err(unusable)?;
+                let connection = client.get_async_connection().await.map_err(unusable)?;
+                let bound = (timeouts.connect + timeouts.response) * 2;
+                return Ok(Link::Cluster(Cluster { connection, bound }));
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| unusable("no node")))
+}
+
+fn certificates(path: &std::path::Path) -> Result<Vec<u8>, OpenError> {
+    let file = |source: io::Error| OpenError::File { path: path.into(), source };
+    fs::read(path).map_err(file)
+}
+
+fn unusable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> OpenError {
+    OpenError::Database(error.into())
+}

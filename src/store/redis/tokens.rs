@@ -1,0 +1,374 @@
+//! Grants in Redis, and what hangs off them.
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::{
+    Keyed, Redis,
+    columns::{Columns, read},
+    names::{GrantKeys, base64},
+    script::{Invocation, Script, script},
+};
+use crate::{
+    domain::{
+        access::{AccessToken, OpaqueRecord, Standing, Subject},
+        assertion::SingleUse,
+        code::{CodeRecord, NewCode, VerifiedCode},
+        credential::{AuthorizationCode, Digest, OpaqueAccessToken, RefreshToken},
+        grant::{Grant, Revocation, RevocationReason},
+        identifier::{ClientId, GrantId, TokenId},
+        refresh::{RefreshRecord, VerifiedRefresh},
+        time::Timestamp,
+    },
+    port::store::{
+        GrantFilter, Issue, Owner, Page, Recording, Redemption, Rotation, StoreError, StoreResult, TokenStore, Use,
+    },
+    store::record::{access, code, corrupt, grant, refresh, to_json, word},
+};
+
+static OPEN_GRANT: Script = script!("", "open_grant.lua");
+static REDEEM: Script = script!("", "record.lua", "redeem.lua");
+static ROTATE: Script = script!("", "record.lua", "rotate.lua");
+static RECORD_ACCESS: Script = script!("", "record.lua", "record_access.lua");
+static FIND_REFRESH: Script = script!(" flags=no-writes", "find_refresh.lua");
+static REVOKE_GRANT: Script = script!(" flags=allow-oom", "revoke_grant.lua");
+static USE_ONCE: Script = script!("", "use_once.lua");
+
+/// The columns of a grant.
+pub(super) const GRANT: [&str; 10] = [
+    "grant_id",
+    "grant_client",
+    "grant_user",
+    "grant_scope",
+    "grant_resources",
+    "grant_auth_time",
+    "grant_created_at",
+    "grant_expires_at",
+    "revoked_at",
+    "revocation_reason",
+];
+
+/// Those of its code beside them.
+const CODE: [&str; 5] = ["digest", "redirect_uri", "challenge", "expires_at", "spent_at"];
+
+/// What Redis may forget a day after it is over. Redis measures spans by a clock of its own, which knows nothing of `now`.
+fn span(from: Timestamp, to: Timestamp) -> u64 {
+    const DAY: u64 = 86_400;
+    const CENTURY: u64 = 36_525 * DAY;
+    to.since(from).as_secs().min(CENTURY) + DAY
+}
+
+fn leads_to(key: String, grant: impl AsRef<str>, seconds: u64) -> Keyed {
+    Keyed::new("SET", key).arg(grant.as_ref()).arg("EX").arg(seconds)
+}
+
+fn access_json(token: &AccessToken) -> StoreResult<String> {
+    let (grant_id, user_id, auth_time) = match &token.subject {
+        Subject::User { user_id, grant_id, auth_time } => {
+            (Some(grant_id.as_str()), Some(user_id.as_str()), Some(auth_time.unix()))
+        }
+        Subject::Client => (None, None, None),
+    };
+    to_json(&json!({
+        "token_id": token.id.as_str(),
+        "client_id": token.client_id.as_str(),
+        "grant_id": grant_id,
+        "user_id": user_id,
+        "auth_time": auth_time,
+        "scope": token.scope.to_string(),
+        "audience": token.audience.as_str(),
+        "issued_at": token.issued_at.unix(),
+        "expires_at": token.expires_at.unix(),
+    }))
+}
+
+/// The arguments of `record.lua`.
+fn with_issue(script: Invocation, issue: &Issue) -> StoreResult<Invocation> {
+    let script = match &issue.refresh {
+        Some(token) => script.arg(token.digest.as_bytes()).arg(token.issued_at.unix()).arg(token.expires_at.unix()),
+        None => script.arg("").arg("").arg(""),
+    };
+    let script = match &issue.access {
+        Some(OpaqueRecord { digest, token }) => {
+            script.arg(digest.as_bytes()).arg(access_json(token)?).arg(token.expires_at.unix())
+        }
+        None => script.arg("").arg("").arg(""),
+    };
+    Ok(script.arg(issue.grant_expires_at.map(|end| end.unix().to_string()).unwrap_or_default()))
+}
+
+impl Redis {
+    pub(super) fn grant_call(&self, script: &'static Script, id: &GrantId) -> Invocation {
+        let GrantKeys { grant, ends } = self.names.grant(id);
+        script.call([&grant, &ends])
+    }
+
+    /// Entries that lead to what is issued.
+    fn entries(&self, issue: &Issue, grant: &GrantId) -> Vec<Keyed> {
+        let refresh = issue.refresh.iter().map(|token| {
+            leads_to(self.names.refresh(&token.digest), grant.as_str(), span(token.issued_at, token.expires_at))
+        });
+        let access = issue.access.iter().map(|OpaqueRecord { digest, token }| {
+            let to = format!("g{grant}");
+            leads_to(self.names.access(digest), to, span(token.issued_at, token.expires_at))
+        });
+        refresh.chain(access).collect()
+    }
+
+    /// Runs a script that records an issue, and sees that the grant is pruned in time.
+    async fn issue(&self, entries: Vec<Keyed>, script: Invocation, of: &GrantId) -> StoreResult<String> {
+        let (outcome, due): (String, String) = read(self.tell_after(entries, script).await?)?;
+        if !due.is_empty() {
+            // Whoever goes away before this leaves the grant to be pruned later than it could be: when it was due already.
+            let earlier = Keyed::new("ZADD", self.names.due()).arg("XX").arg("LT").arg(due).arg(of.as_str());
+            self.note(vec![earlier]).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn is_revoked(&self, id: &TokenId) -> StoreResult<bool> {
+        let key = self.names.shard_of(id.as_str().as_bytes()).revoked;
+        let revoked: Option<f64> = read(self.read_one(Keyed::new("ZSCORE", key).arg(id.as_str())).await?)?;
+        Ok(revoked.is_some())
+    }
+
+    /// What a name in an index leads to.
+    async fn grant_behind(&self, key: String) -> StoreResult<Option<GrantId>> {
+        let found: Option<String> = read(self.read_one(Keyed::new("GET", key)).await?)?;
+        found.map(|id| GrantId::parse(&id).map_err(corrupt)).transpose()
+    }
+}
+
+#[async_trait]
+impl TokenStore for Redis {
+    async fn open_grant(&self, grant: &Grant, code: &NewCode) -> StoreResult<()> {
+        let id = grant.id.as_str();
+        let script = OPEN_GRANT.call([&self.names.grant(&grant.id).grant]);
+        let script = script
+            .arg(&[
+                ("grant_id", id),
+                ("grant_client", grant.client_id.as_str()),
+                ("grant_user", grant.user_id.as_str()),
+            ])
+            .arg(&[("grant_scope", grant.scope.to_string()), ("grant_resources", to_json(&grant.resources)?)])
+            .arg(&[
+                ("grant_auth_time", grant.auth_time.unix()),
+                ("grant_created_at", grant.created_at.unix()),
+                ("grant_expires_at", grant.expires_at.unix()),
+                ("expires_at", code.expires_at.unix()),
+                ("due", code.expires_at.min(grant.expires_at).unix()),
+            ])
+            .arg(&[("digest", code.digest.as_bytes()), ("challenge", code.challenge.as_bytes())])
+            .arg(&[("redirect_uri", code.redirect.uri().as_str())]);
+        let script = match grant.revocation {
+            Some(Revocation { at, reason }) => {
+                script.arg("revoked_at").arg(at.unix()).arg("revocation_reason").arg(word(&reason)?)
+            }
+            None => script,
+        };
+        let due = code.expires_at.min(grant.expires_at).unix();
+        let owners = format!("{} {} {}", grant.client_id, grant.user_id, base64(code.digest.as_bytes()));
+        // From here on a purge comes by and takes away what leads to a grant that never came to be.
+        let announced = vec![
+            Keyed::new("HSET", self.names.owners()).arg(id).arg(owners),
+            Keyed::new("ZADD", self.names.due()).arg(due).arg(id),
+        ];
+        let mut entries = vec![
+            Keyed::new("ZADD", self.names.all_grants()).arg(0).arg(id),
+            Keyed::new("ZADD", self.names.grants_of_client(&grant.client_id)).arg(0).arg(id),
+            Keyed::new("ZADD", self.names.grants_of_user(&grant.user_id)).arg(0).arg(id),
+            leads_to(self.names.code(&code.digest), id, span(grant.created_at, code.expires_at)),
+        ];
+        if self.link.is_cluster() {
+            self.note(announced).await?;
+        } else {
+            entries.splice(0..0, announced);
+        }
+        match read(self.tell_after(entries, script).await?)? {
+            1 => Ok(()),
+            // The caller draws 128 random bits for every name.
+            _ => Err(StoreError::Corrupt("a new grant has the name of an old one".to_owned())),
+        }
+    }
+
+    async fn find_code(&self, digest: &Digest<AuthorizationCode>) -> StoreResult<Option<CodeRecord>> {
+        let Some(id) = self.grant_behind(self.names.code(digest)).await? else { return Ok(None) };
+        let find = Keyed::new("HMGET", self.names.grant(&id).grant).arg(&GRANT).arg(&CODE);
+        let values: Vec<Option<Vec<u8>>> = read(self.read_one(find).await?)?;
+        let columns = Columns::from_fields(&[GRANT.as_slice(), CODE.as_slice()].concat(), values);
+        if !columns.is("digest", digest.as_bytes()) {
+            return Ok(None);
+        }
+        code(&columns).map(Some)
+    }
+
+    async fn redeem(&self, code: &VerifiedCode<'_>, issue: &Issue, now: Timestamp) -> StoreResult<Redemption> {
+        let id = &code.grant().id;
+        // A spent code is found as long as its grant, and goes with it.
+        let mut entries = vec![Keyed::new("PERSIST", self.names.code(code.digest()))];
+        entries.extend(self.entries(issue, id));
+        let script = self.grant_call(&REDEEM, id).arg(code.digest().as_bytes()).arg(now.unix());
+        match self.issue(entries, with_issue(script, issue)?, id).await?.as_str() {
+            "redeemed" => Ok(Redemption::Redeemed),
+            "spent" => Ok(Redemption::AlreadyRedeemed),
+            "revoked" => Ok(Redemption::GrantRevoked),
+            other => Err(corrupt(format_args!("an outcome: {other}"))),
+        }
+    }
+
+    async fn find_refresh(&self, digest: &Digest<RefreshToken>) -> StoreResult<Option<RefreshRecord>> {
+        let Some(id) = self.grant_behind(self.names.refresh(digest)).await? else { return Ok(None) };
+        let find = FIND_REFRESH.call([&self.names.grant(&id).grant]).arg(digest.as_bytes()).arg(&GRANT);
+        let found: Option<Vec<Option<Vec<u8>>>> = read(self.ask(find).await?)?;
+        let Some(mut found) = found else { return Ok(None) };
+        let mut columns = Columns::from_fields(&GRANT, found.split_off(3));
+        read_refresh(&mut columns, digest, &found)?;
+        refresh(&columns).map(Some)
+    }
+
+    async fn rotate(
+        &self,
+        refresh: &VerifiedRefresh<'_>,
+        sealed_successor: &[u8],
+        issue: &Issue,
+        now: Timestamp,
+    ) -> StoreResult<Rotation> {
+        let id = &refresh.grant().id;
+        let script =
+            self.grant_call(&ROTATE, id).arg(refresh.digest().as_bytes()).arg(now.unix()).arg(sealed_successor);
+        match self.issue(self.entries(issue, id), with_issue(script, issue)?, id).await?.as_str() {
+            "rotated" => Ok(Rotation::Rotated),
+            "again" => Ok(Rotation::AlreadyRotated),
+            "revoked" => Ok(Rotation::GrantRevoked),
+            other => Err(corrupt(format_args!("an outcome: {other}"))),
+        }
+    }
+
+    async fn record_access(&self, access: &OpaqueRecord) -> StoreResult<Recording> {
+        let OpaqueRecord { digest, token } = access;
+        let Some(id) = token.grant_id() else {
+            let keys = self.names.shard_of(digest.as_bytes());
+            let name = base64(digest.as_bytes());
+            let ends = Keyed::new("ZADD", keys.alone).arg(token.expires_at.unix()).arg(name);
+            let record = format!("t{}", access_json(token)?);
+            let record = leads_to(self.names.access(digest), record, span(token.issued_at, token.expires_at));
+            self.put([ends, record]).await?;
+            return Ok(Recording::Recorded);
+        };
+        let issue = Issue { refresh: None, access: Some(access.clone()), grant_expires_at: Some(token.expires_at) };
+        let script = with_issue(self.grant_call(&RECORD_ACCESS, id), &issue)?;
+        match self.issue(self.entries(&issue, id), script, id).await?.as_str() {
+            "recorded" => Ok(Recording::Recorded),
+            "revoked" => Ok(Recording::GrantRevoked),
+            other => Err(corrupt(format_args!("an outcome: {other}"))),
+        }
+    }
+
+    async fn find_access(&self, digest: &Digest<OpaqueAccessToken>) -> StoreResult<Option<(AccessToken, Standing)>> {
+        let found: Option<Vec<u8>> = read(self.read_one(Keyed::new("GET", self.names.access(digest))).await?)?;
+        let (record, active) = match found.as_deref() {
+            None => return Ok(None),
+            Some([b't', record @ ..]) => (record.to_vec(), true),
+            Some([b'g', id @ ..]) => {
+                let id = String::from_utf8(id.to_vec()).ok().and_then(|id| GrantId::parse(&id).ok());
+                let id = id.ok_or_else(|| corrupt("an access token leads to no grant"))?;
+                let field = [b"a".as_slice(), digest.as_bytes()].concat();
+                let find = Keyed::new("HMGET", self.names.grant(&id).grant).arg(field).arg("revoked_at");
+                let (record, revoked_at): (Option<Vec<u8>>, Option<i64>) = read(self.read_one(find).await?)?;
+                let Some(record) = record else { return Ok(None) };
+                (record, revoked_at.is_none())
+            }
+            Some(_) => return Err(corrupt("an access token is neither here nor there")),
+        };
+        let token = access(&Columns::from_json(&record)?)?;
+        // After the grant was asked, so that what was revoked before this call is seen, whichever of the two it was.
+        let good = active && !self.is_revoked(&token.id).await?;
+        Ok(Some((token, if good { Standing::Good } else { Standing::Revoked })))
+    }
+
+    async fn standing(&self, id: &TokenId, grant: Option<&GrantId>) -> StoreResult<Standing> {
+        if let Some(grant) = grant {
+            let ask = Keyed::new("HMGET", self.names.grant(grant).grant).arg("grant_id").arg("revoked_at");
+            let (known, revoked_at): (Option<String>, Option<i64>) = read(self.read_one(ask).await?)?;
+            if known.is_none() || revoked_at.is_some() {
+                return Ok(Standing::Revoked);
+            }
+        }
+        Ok(if self.is_revoked(id).await? { Standing::Revoked } else { Standing::Good })
+    }
+
+    async fn revoke_access(&self, id: &TokenId, expires_at: Timestamp) -> StoreResult<()> {
+        let key = self.names.shard_of(id.as_str().as_bytes()).revoked;
+        let revoke = Keyed::new("ZADD", key).arg("GT").arg(expires_at.unix()).arg(id.as_str());
+        self.put([revoke]).await.map(drop)
+    }
+
+    async fn revoke_grant(&self, id: &GrantId, revocation: Revocation) -> StoreResult<bool> {
+        let Revocation { at, reason } = revocation;
+        let revoke = REVOKE_GRANT.call([&self.names.grant(id).grant]).arg(at.unix()).arg(word(&reason)?);
+        read(self.tell(revoke).await?)
+    }
+
+    async fn revoke_grants_of(&self, owner: &Owner, reason: RevocationReason, now: Timestamp) -> StoreResult<u64> {
+        let mut revoked = 0;
+        let mut after = None;
+        loop {
+            let ids = self.listed(&self.list_of(owner), after.as_ref()).await?;
+            for id in &ids {
+                revoked += u64::from(self.revoke_grant(id, Revocation { at: now, reason }).await?);
+            }
+            after = ids.into_iter().next_back();
+            if after.is_none() {
+                return Ok(revoked);
+            }
+        }
+    }
+
+    async fn find_grant(&self, id: &GrantId) -> StoreResult<Option<Grant>> {
+        let find = Keyed::new("HMGET", self.names.grant(id).grant).arg(&GRANT);
+        let columns = Columns::from_fields(&GRANT, read(self.read_one(find).await?)?);
+        if columns.has("grant_id") { grant(&columns).map(Some) } else { Ok(None) }
+    }
+
+    async fn list_grants(&self, filter: &GrantFilter, page: Page<GrantId>) -> StoreResult<Vec<Grant>> {
+        self.filtered(filter, page).await
+    }
+
+    async fn has_live_grant(&self, client: &ClientId, now: Timestamp) -> StoreResult<bool> {
+        let filter = GrantFilter { client: Some(client.clone()), user: None, live_at: Some(now) };
+        Ok(!self.filtered(&filter, Page { after: None, limit: 1 }).await?.is_empty())
+    }
+
+    async fn use_once(&self, single: SingleUse, now: Timestamp) -> StoreResult<Use> {
+        let key = self.names.shard_of(single.id.as_bytes()).uses;
+        let note = USE_ONCE.call([&key]).arg(single.id.as_bytes()).arg(single.until.unix()).arg(now.unix());
+        Ok(if read(self.tell(note).await?)? { Use::First } else { Use::Again })
+    }
+
+    async fn purge(&self, now: Timestamp, limit: u32) -> StoreResult<u64> {
+        Ok(self.purge_shards(now, limit).await? + self.purge_grants(now, limit).await?)
+    }
+
+    async fn ping(&self) -> StoreResult<()> {
+        self.answers().await
+    }
+}
+
+/// Adds the columns of a refresh token to those of its grant: `issued expires`, then `at length successor..sealed` if it was
+/// rotated, then whether the successor was.
+fn read_refresh(columns: &mut Columns, digest: &Digest<RefreshToken>, found: &[Option<Vec<u8>>]) -> StoreResult<()> {
+    let [Some(issue), rotation, Some(used)] = found else { return Err(corrupt("a refresh token is incomplete")) };
+    let mut times = issue.splitn(2, |byte| *byte == b' ');
+    columns.set("digest", digest.as_bytes());
+    columns.set("issued_at", times.next().unwrap_or_default());
+    columns.set("expires_at", times.next().unwrap_or_default());
+    let Some(rotation) = rotation else { return Ok(()) };
+    let mut parts = rotation.splitn(3, |byte| *byte == b' ');
+    let at = parts.next().unwrap_or_default();
+    let length = parts.next().and_then(|length| str::from_utf8(length).ok()?.parse::<usize>().ok());
+    let sealed = length.and_then(|length| parts.next()?.get(length..));
+    columns.set("rotated_at", at);
+    columns.set("sealed_successor", sealed.ok_or_else(|| corrupt("a refresh token is half rotated"))?);
+    columns.set("successor_used", used.as_slice());
+    Ok(())
+}
