@@ -20,8 +20,9 @@ use std::{
 use gateward::{
     domain::{
         account::UserStatus,
-        client::ClientEntry,
+        client::{ClientEntry, Removal},
         code::VerifiedCode,
+        grant::Grant,
         refresh::{RefreshState, VerifiedRefresh},
     },
     port::store::{Insertion, Issue, Page, Redemption, Rotation, StoreError, StoreResult},
@@ -32,7 +33,7 @@ use gateward::{
         key, refresh_token, resource, revocation, session, user, user_id,
     },
 };
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -124,22 +125,28 @@ async fn hang_up<T>(call: impl Future<Output = StoreResult<T>>, polls: usize) ->
 /// The most waits that any call here has, with room to spare: connecting, preparing and a transaction of five statements.
 const WAITS: usize = 150;
 
-/// Every connection of the pool does what it says: what it was told to write is seen by others.
-async fn assert_no_write_is_lost(stores: &Stores, url: &str) {
+/// Every connection of the pool does what it says: what it was told to write is seen by others. A connection that somebody left
+/// inside a transaction would answer, and lose it.
+async fn assert_writes_are_seen(stores: &Stores, seeing: &mut PgConnection, name: &str) {
     let mut calls = JoinSet::new();
-    for i in 0..64 {
-        let stores = stores.clone();
-        calls.spawn(async move { stores.accounts.create_user(&user(&format!("written-{i}"))).await.unwrap() });
+    for i in 0..12 {
+        let (stores, user) = (stores.clone(), user(&format!("written-{name}-{i}")));
+        calls.spawn(async move { stores.accounts.create_user(&user).await.unwrap() });
     }
     calls.join_all().await;
-    let mut connection = raw(url).await;
-    let count = "SELECT count(*) FROM users WHERE id LIKE 'written-%'";
-    let count: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
-    assert_eq!(count, 64);
+    let seen = sqlx::query_scalar("SELECT count(*) FROM users WHERE id LIKE $1").bind(format!("written-{name}-%"));
+    let seen: i64 = seen.fetch_one(seeing).await.unwrap();
+    assert_eq!(seen, 12, "{name}");
+}
+
+/// The same at the end, when nobody may be left inside a transaction.
+async fn assert_no_write_is_lost(stores: &Stores, url: &str) {
+    let mut seeing = raw(url).await;
+    assert_writes_are_seen(stores, &mut seeing, "end").await;
     stores.close().await;
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
         AND state LIKE 'idle in transaction%'";
-    let open: i64 = sqlx::query_scalar(open).fetch_one(&mut connection).await.unwrap();
+    let open: i64 = sqlx::query_scalar(open).fetch_one(&mut seeing).await.unwrap();
     assert_eq!(open, 0);
 }
 
@@ -147,12 +154,15 @@ async fn assert_no_write_is_lost(stores: &Stores, url: &str) {
 async fn at_every_wait<F: Future<Output = bool>>(url: &str, story: impl Fn(Stores, String, usize) -> F) {
     let url = with(url, &[("max_connections", "3")]);
     let used = Stores::open(&url).await.unwrap();
+    let mut seeing = raw(&url).await;
     let mut dropped = 0;
     for fresh in [true, false] {
         for polls in 0.. {
             assert!(polls < WAITS, "the call never ends");
             let stores = if fresh { Stores::open(&url).await.unwrap() } else { used.clone() };
-            let ended = story(stores.clone(), format!("{fresh}-{polls}"), polls).await;
+            let name = format!("{fresh}-{polls}");
+            let ended = story(stores.clone(), name.clone(), polls).await;
+            assert_writes_are_seen(&stores, &mut seeing, &name).await;
             if fresh {
                 stores.close().await;
             }
@@ -216,7 +226,7 @@ async fn a_registration_that_is_dropped_at_any_wait_is_done_or_undone() {
         // Behind the lock that the first one holds, if it has got that far.
         let behind = dynamic_client(&format!("behind-{name}"));
         assert_eq!(stores.clients.insert(&behind, Some(1_000_000)).await.unwrap(), Insertion::Inserted);
-        stores.clients.remove(&behind.id, gateward::domain::client::Removal::Operator, NOW).await.unwrap();
+        stores.clients.remove(&behind.id, Removal::Operator, NOW).await.unwrap();
         let again = stores.clients.insert(&client, Some(1_000_000)).await.unwrap();
         assert!(heard.is_none() || again == Insertion::Taken);
         let found = made.clients.find(&client.id).await.unwrap();
@@ -403,6 +413,71 @@ async fn callers_of_a_silent_server_are_told_in_time_and_closing_ends() {
     let outcomes = timeout(DEADLINE, calls.join_all()).await.unwrap();
     assert!(outcomes.iter().all(is_unavailable), "{outcomes:?}");
     timeout(DEADLINE, stores.close()).await.unwrap();
+}
+
+/// Makes every rotation run `action` before it is recorded, and count itself in a way that no rollback undoes.
+async fn before_each_rotation(url: &str, action: &str) {
+    let trigger = format!(
+        "CREATE SEQUENCE attempts;
+        CREATE FUNCTION interfere() RETURNS trigger LANGUAGE plpgsql AS
+            $$ DECLARE attempt BIGINT := nextval('attempts'); BEGIN {action}; RETURN NEW; END $$;
+        CREATE TRIGGER interfere BEFORE INSERT ON rotations FOR EACH ROW EXECUTE FUNCTION interfere()"
+    );
+    raw(url).await.execute(AssertSqlSafe(trigger)).await.unwrap();
+}
+
+async fn attempts(url: &str) -> i64 {
+    sqlx::query_scalar("SELECT last_value FROM attempts").fetch_one(&mut raw(url).await).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_call_that_collides_is_tried_again_a_few_times() {
+    for (code, collisions, succeeds) in [("40001", 3, true), ("40P01", 3, true), ("40001", 1_000, false)] {
+        let database = engines::postgres_database().await;
+        let stores = Stores::open(&database.url).await.unwrap();
+        let parent = redeemed_grant(&stores, "parent").await;
+        let collide = format!("IF attempt <= {collisions} THEN RAISE EXCEPTION USING ERRCODE = '{code}'; END IF");
+        before_each_rotation(&database.url, &collide).await;
+        let rotated = stores.tokens.rotate(&parent, b"sealed", &issue("child", "child", "parent"), at(2)).await;
+        assert_eq!(has_both(&stores, "child").await, succeeds);
+        if succeeds {
+            assert_eq!(rotated.unwrap(), Rotation::Rotated);
+        } else {
+            assert!(is_unavailable(&rotated), "{rotated:?}");
+            assert_eq!(attempts(&database.url).await, 5);
+        }
+    }
+}
+
+/// Whether it happened is not known then, and a second try would look like a replay.
+#[tokio::test]
+async fn a_call_that_loses_its_connection_is_not_tried_again() {
+    let database = engines::postgres_database().await;
+    let stores = Stores::open(&database.url).await.unwrap();
+    let parent = redeemed_grant(&stores, "parent").await;
+    before_each_rotation(&database.url, "PERFORM pg_terminate_backend(pg_backend_pid())").await;
+    let rotated = stores.tokens.rotate(&parent, b"sealed", &Issue::default(), at(2)).await;
+    assert!(is_unavailable(&rotated), "{rotated:?}");
+    assert_eq!(attempts(&database.url).await, 1);
+}
+
+/// Its lock is not waited for, and what is recorded under it is seen as soon as it is there.
+#[tokio::test]
+async fn a_purge_passes_over_a_grant_that_somebody_is_using() {
+    let database = engines::postgres_database().await;
+    let stores = Stores::open(&database.url).await.unwrap();
+    let lasting = Grant { expires_at: at(10 * fixture::CODE_LIFETIME), ..grant("grant") };
+    stores.tokens.open_grant(&lasting, &code("grant")).await.unwrap();
+    let mut other = raw(&database.url).await;
+    let record = "BEGIN; INSERT INTO refresh_tokens (digest, grant_id, issued_at, expires_at)
+        SELECT digest, grant_id, expires_at, expires_at + 10000 FROM codes";
+    other.execute(record).await.unwrap();
+    let purge = async || stores.tokens.purge(at(fixture::CODE_LIFETIME), 100).await.unwrap();
+    assert_eq!(purge().await, 0);
+    other.execute("COMMIT").await.unwrap();
+    // Only the code, which nobody needs: the grant is in use without it.
+    assert_eq!(purge().await, 1);
+    assert_eq!(stores.tokens.find_grant(&grant_id("grant")).await.unwrap(), Some(lasting));
 }
 
 #[tokio::test]

@@ -89,8 +89,9 @@ pub fn negotiate(metadata: ClientMetadata, policy: &Policy) -> Result<Registrati
         redirect_uris,
         grant_types,
         scope: scope(metadata.scope.as_deref(), policy),
-        software_id: short(metadata.software_id)?,
-        software_version: short(metadata.software_version)?,
+        // Not every store can keep every character, e.g. U+0000.
+        software_id: short(metadata.software_id.map(|id| printable(&id)))?,
+        software_version: short(metadata.software_version.map(|version| printable(&version)))?,
     })
 }
 
@@ -200,7 +201,10 @@ fn scope(asked: Option<&str>, policy: &Policy) -> Scope {
 }
 
 fn is_web_page(text: &str) -> bool {
-    text.len() <= 2048 && Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
+    // The parser would drop control characters, and the text is kept as it came.
+    text.len() <= 2048
+        && !text.contains(char::is_control)
+        && Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
 }
 
 fn short(text: Option<String>) -> Result<Option<String>, RegistrationRefusal> {

@@ -380,6 +380,17 @@ async fn a_name_keeps_nothing_that_deceives() {
     assert_eq!(body["client_name"], "Claude");
 }
 
+/// Nobody shows these, but not every store can keep them as they came.
+#[tokio::test]
+async fn control_characters_in_what_describes_the_software_are_left_out() {
+    let metadata = json!({
+        "software_id": "inspec\0tor", "software_version": "1\u{1b}.2", "client_uri": "https://app.example/\0",
+    });
+    let body = effective(with(metadata)).await;
+    assert_eq!((&body["software_id"], &body["software_version"]), (&json!("inspector"), &json!("1.2")));
+    assert_eq!(body.get("client_uri"), None);
+}
+
 #[tokio::test]
 async fn a_body_that_is_no_json_object_is_refused() {
     let server = TestServer::builder().start().await;
