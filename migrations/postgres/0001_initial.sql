@@ -154,6 +154,8 @@ CREATE TABLE consents (
     PRIMARY KEY (user_id, client_id, resource)
 );
 
+CREATE INDEX consents_by_client ON consents (client_id);
+
 CREATE TABLE login_failures (
     key            BYTEA  NOT NULL PRIMARY KEY CHECK (octet_length(key) = 32),
     failures       BIGINT NOT NULL,

@@ -15,8 +15,8 @@ use thiserror::Error;
 use super::Stores;
 use crate::port::store::{Archive, EntryKind, StoreError, StoreResult};
 
-/// How many entries travel together: some hundred KiB at most.
-const PART: u32 = 500;
+/// How many entries travel together. Few enough that a part is read and recorded within the time that a store gives a call.
+const PART: u32 = 100;
 
 /// How far a copy went: everything of the kinds before `kind`, and of `kind` itself up to `cursor`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

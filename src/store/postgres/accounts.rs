@@ -211,6 +211,14 @@ impl AccountStore for Postgres {
         Ok(forgotten.rows_affected())
     }
 
+    async fn forget_consents_of_client(&self, client: &ClientId) -> StoreResult<u64> {
+        let forget = "DELETE FROM consents WHERE client_id = $1";
+        let forgotten = self
+            .run(async |mut held: Held| Ok(sqlx::query(forget).bind(client.as_str()).execute(&mut *held).await?))
+            .await?;
+        Ok(forgotten.rows_affected())
+    }
+
     async fn count_failure(&self, key: &ReplayId, until: Timestamp, now: Timestamp) -> StoreResult<u32> {
         let count = "INSERT INTO login_failures AS f (key, failures, window_ends_at) VALUES ($1, 1, $2)
             ON CONFLICT (key) DO UPDATE SET

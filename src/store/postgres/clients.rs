@@ -14,7 +14,7 @@ use crate::{
         identifier::ClientId,
         time::Timestamp,
     },
-    port::store::{ClientStore, Insertion, Page, ReapRule, Replacement, StoreResult},
+    port::store::{Change, ClientStore, Insertion, Page, ReapRule, Replacement, StoreResult},
     store::{
         record::{client, corrupt, entry, to_json, word},
         sql::{limit as rows, version},
@@ -78,6 +78,14 @@ pub(super) async fn lock(connection: &mut PgConnection, name: &'static str) -> S
     }
 }
 
+/// Inserts a client, unless there is one of its name.
+pub(super) fn insertion(client: &Client) -> StoreResult<Query<'_, sqlx::Postgres, PgArguments>> {
+    Ok(write(INSERT, client)?
+        .bind(client.created_at.unix())
+        .bind(client.last_used_at.map(Timestamp::unix))
+        .bind(version(client.version)?))
+}
+
 async fn insert(
     client: &Client,
     max_dynamic: Option<u64>,
@@ -86,11 +94,7 @@ async fn insert(
     if max_dynamic.is_some() {
         lock(connection, "dynamic clients").await?;
     }
-    let insert = write(INSERT, client)?
-        .bind(client.created_at.unix())
-        .bind(client.last_used_at.map(Timestamp::unix))
-        .bind(version(client.version)?);
-    if insert.execute(&mut *connection).await?.rows_affected() == 0 {
+    if insertion(client)?.execute(&mut *connection).await?.rows_affected() == 0 {
         return Ok(End::RollBack(Insertion::Taken));
     }
     // Asked after the insertion: that waited for whoever was removing a client of this name, so their tombstone is seen here.
@@ -132,7 +136,7 @@ impl ClientStore for Postgres {
     }
 
     async fn replace(&self, client: &Client) -> StoreResult<Replacement> {
-        self.run(async |mut held: Held| {
+        let replaced = self.run(async |mut held: Held| {
             let replace = write(REPLACE, client)?.bind(version(client.version)?);
             if replace.execute(&mut *held).await?.rows_affected() == 1 {
                 return Ok(Replacement::Replaced);
@@ -140,8 +144,12 @@ impl ClientStore for Postgres {
             let there = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM clients WHERE id = $1)");
             let there = there.bind(client.id.as_str()).fetch_one(&mut *held).await?;
             Ok(if there { Replacement::Conflict } else { Replacement::Gone })
-        })
-        .await
+        });
+        let replaced = replaced.await?;
+        if replaced == Replacement::Replaced {
+            self.announce(&Change::Client(client.id.clone())).await;
+        }
+        Ok(replaced)
     }
 
     async fn remove(&self, id: &ClientId, reason: Removal, now: Timestamp) -> StoreResult<bool> {
@@ -154,7 +162,11 @@ impl ClientStore for Postgres {
                 Ok(remove.execute(&mut *held).await?)
             })
             .await?;
-        Ok(removed.rows_affected() == 1)
+        let was_there = removed.rows_affected() == 1;
+        if was_there {
+            self.announce(&Change::Client(id.clone())).await;
+        }
+        Ok(was_there)
     }
 
     async fn touch(&self, id: &ClientId, now: Timestamp) -> StoreResult<bool> {
@@ -208,7 +220,11 @@ impl ClientStore for Postgres {
                 Ok(reap.bind(client.last_used_at.map(Timestamp::unix)).execute(&mut *held).await?)
             })
             .await?;
-        Ok(reaped.rows_affected() == 1)
+        let was_unused = reaped.rows_affected() == 1;
+        if was_unused {
+            self.announce(&Change::Client(client.id.clone())).await;
+        }
+        Ok(was_unused)
     }
 
     async fn purge_tombstones(&self, before: Timestamp, limit: u32) -> StoreResult<u64> {

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{End, Held, Postgres, clients::lock};
 use crate::{
     domain::{identifier::KeyId, key::KeyRecord},
-    port::store::{Addition, KeyStore, StoreResult},
+    port::store::{Addition, Change, KeyStore, StoreResult},
     store::record::{key, to_json},
 };
 
@@ -25,7 +25,7 @@ impl KeyStore for Postgres {
             WHERE (SELECT id FROM signing_keys WHERE algorithm = $2 ORDER BY signs_from DESC, id DESC LIMIT 1)
                 IS NOT DISTINCT FROM $7
             ON CONFLICT (id) DO NOTHING";
-        self.transaction(move |connection| {
+        let addition = self.transaction(move |connection| {
             let (key, newest) = (key.clone(), newest.clone());
             Box::pin(async move {
                 // The statement behind the lock has a snapshot of its own, in which every key is that was added before.
@@ -43,8 +43,12 @@ impl KeyStore for Postgres {
                 let added = added.rows_affected() == 1;
                 Ok(End::Commit(if added { Addition::Added } else { Addition::Superseded }))
             })
-        })
-        .await
+        });
+        let addition = addition.await?;
+        if addition == Addition::Added {
+            self.announce(&Change::SigningKeys).await;
+        }
+        Ok(addition)
     }
 
     async fn remove(&self, id: &KeyId) -> StoreResult<bool> {
@@ -54,7 +58,11 @@ impl KeyStore for Postgres {
                 Ok(remove.execute(&mut *held).await?)
             })
             .await?;
-        Ok(removed.rows_affected() == 1)
+        let was_there = removed.rows_affected() == 1;
+        if was_there {
+            self.announce(&Change::SigningKeys).await;
+        }
+        Ok(was_there)
     }
 
     async fn ping(&self) -> StoreResult<()> {

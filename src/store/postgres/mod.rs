@@ -16,8 +16,10 @@
 
 mod accounts;
 mod address;
+mod archive;
 mod clients;
 mod keys;
+mod news;
 mod purge;
 mod schema;
 mod tokens;

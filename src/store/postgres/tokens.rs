@@ -35,6 +35,16 @@ use crate::{
 
 type Count<'q> = QueryScalar<'q, sqlx::Postgres, i64, PgArguments>;
 
+/// Inserts a grant, parameters 1 to 10.
+macro_rules! insert_grant {
+    () => {
+        "INSERT INTO grants (id, client_id, user_id, scope, resources, auth_time, created_at, expires_at, revoked_at,
+            revocation_reason)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+    };
+}
+pub(super) const INSERT_GRANT: &str = insert_grant!();
+
 /// Inserts an access token, parameters 1 to 10, if there is one.
 macro_rules! insert_access {
     ($from:literal) => {
@@ -122,6 +132,29 @@ fn standing(good: bool) -> Standing {
     if good { Standing::Good } else { Standing::Revoked }
 }
 
+/// `statement` with a grant as parameters 1 to 10.
+pub(super) fn grant_insertion<'q>(
+    statement: &'static str,
+    grant: &'q Grant,
+) -> StoreResult<Query<'q, sqlx::Postgres, PgArguments>> {
+    Ok(sqlx::query(statement)
+        .bind(grant.id.as_str())
+        .bind(grant.client_id.as_str())
+        .bind(grant.user_id.as_str())
+        .bind(grant.scope.to_string())
+        .bind(to_json(&grant.resources)?)
+        .bind(grant.auth_time.unix())
+        .bind(grant.created_at.unix())
+        .bind(grant.expires_at.unix())
+        .bind(grant.revocation.map(|revocation| revocation.at.unix()))
+        .bind(grant.revocation.map(|revocation| word(&revocation.reason)).transpose()?))
+}
+
+/// Records an access token without looking at its grant.
+pub(super) fn access_alone(access: &OpaqueRecord) -> Count<'_> {
+    with_access(RECORD_ACCESS_ALONE, Some(access))
+}
+
 /// Parameters 1 to 10.
 fn with_access<'q>(statement: &'static str, access: Option<&'q OpaqueRecord>) -> Count<'q> {
     let token = access.map(|access| &access.token);
@@ -173,24 +206,15 @@ impl Postgres {
 #[async_trait]
 impl TokenStore for Postgres {
     async fn open_grant(&self, grant: &Grant, code: &NewCode) -> StoreResult<()> {
-        let open =
-            "WITH opened AS (INSERT INTO grants (id, client_id, user_id, scope, resources, auth_time, created_at,
-                expires_at, revoked_at, revocation_reason)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id)
+        let open = concat!(
+            "WITH opened AS (",
+            insert_grant!(),
+            " RETURNING id)
             INSERT INTO codes (digest, grant_id, redirect_uri, challenge, expires_at)
-            SELECT $11, id, $12, $13, $14 FROM opened";
+            SELECT $11, id, $12, $13, $14 FROM opened"
+        );
         self.run(async |mut held: Held| {
-            let open = sqlx::query(open)
-                .bind(grant.id.as_str())
-                .bind(grant.client_id.as_str())
-                .bind(grant.user_id.as_str())
-                .bind(grant.scope.to_string())
-                .bind(to_json(&grant.resources)?)
-                .bind(grant.auth_time.unix())
-                .bind(grant.created_at.unix())
-                .bind(grant.expires_at.unix())
-                .bind(grant.revocation.map(|revocation| revocation.at.unix()))
-                .bind(grant.revocation.map(|revocation| word(&revocation.reason)).transpose()?)
+            let open = grant_insertion(open, grant)?
                 .bind(code.digest.as_bytes().as_slice())
                 .bind(code.redirect.uri().as_str())
                 .bind(code.challenge.as_bytes().as_slice())

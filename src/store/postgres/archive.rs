@@ -1,0 +1,299 @@
+//! Moving everything out of Postgres and into it. A part is read in the order of the keys, and a cursor is the last key of it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sqlx::{PgConnection, QueryBuilder, postgres::PgRow};
+
+use super::{
+    End, Held, Postgres, clients,
+    tokens::{self, INSERT_GRANT},
+};
+use crate::{
+    domain::{account::User, time::Timestamp},
+    port::store::{Archive, Entry, EntryKind, Exported, GrantFamily, StoreResult, Succession},
+    store::{
+        record::{Record, archived, corrupt, family, grant, to_json, word},
+        sql::{grant_columns, limit as rows},
+    },
+};
+
+/// Where the entries of a kind are, what names them, and which rows count.
+struct Source {
+    table: &'static str,
+    key: Key,
+    only: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Key {
+    Text(&'static str),
+    Bytes(&'static str),
+    /// Human, client and resource, none of which holds a line break.
+    Consent,
+}
+
+const fn source(kind: EntryKind) -> Source {
+    let (table, key, only) = match kind {
+        EntryKind::Client => ("clients", Key::Text("id"), "TRUE"),
+        EntryKind::RemovedClient => ("removed_clients", Key::Text("id"), "TRUE"),
+        EntryKind::Grant => ("grants", Key::Text("id"), "TRUE"),
+        EntryKind::AccessToken => ("access_tokens", Key::Bytes("digest"), "grant_id IS NULL"),
+        EntryKind::RevokedAccess => ("revoked_access_tokens", Key::Text("token_id"), "TRUE"),
+        EntryKind::SingleUse => ("single_uses", Key::Bytes("id"), "TRUE"),
+        EntryKind::User => ("users", Key::Text("id"), "TRUE"),
+        EntryKind::Session => ("sessions", Key::Bytes("digest"), "TRUE"),
+        EntryKind::Consent => ("consents", Key::Consent, "TRUE"),
+        EntryKind::LoginFailures => ("login_failures", Key::Bytes("key"), "TRUE"),
+        EntryKind::SigningKey => ("signing_keys", Key::Text("id"), "TRUE"),
+    };
+    Source { table, key, only }
+}
+
+impl Key {
+    const fn columns(self) -> &'static str {
+        match self {
+            Self::Text(column) | Self::Bytes(column) => column,
+            Self::Consent => "user_id, client_id, resource",
+        }
+    }
+
+    /// The cursor behind a row.
+    fn cursor(self, row: &PgRow) -> StoreResult<String> {
+        let text = |column| Ok(row.text(column)?.unwrap_or_default());
+        match self {
+            Self::Text(column) => text(column),
+            Self::Bytes(column) => Ok(URL_SAFE_NO_PAD.encode(row.bytes(column)?.unwrap_or_default())),
+            Self::Consent => Ok([text("user_id")?, text("client_id")?, text("resource")?].join("\n")),
+        }
+    }
+
+    /// Lets only rows behind a cursor through.
+    fn push_after(self, query: &mut QueryBuilder<sqlx::Postgres>, cursor: &str) -> StoreResult<()> {
+        match self {
+            Self::Text(column) => {
+                query.push(" AND ").push(column).push(" > ").push_bind(cursor.to_owned());
+            }
+            Self::Bytes(column) => {
+                let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(corrupt)?;
+                query.push(" AND ").push(column).push(" > ").push_bind(bytes);
+            }
+            Self::Consent => {
+                let mut parts = query.push(" AND (user_id, client_id, resource) > (").separated(", ");
+                for part in cursor.splitn(3, '\n') {
+                    parts.push_bind(part.to_owned());
+                }
+                query.push(")");
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn families(page: &[PgRow], held: &mut Held) -> StoreResult<Vec<Entry>> {
+    let mut entries = Vec::with_capacity(page.len());
+    for row in page {
+        let grant = grant(row)?;
+        let of = |statement: &'static str| sqlx::query(statement).bind(grant.id.as_str().to_owned());
+        let code = of("SELECT * FROM codes WHERE grant_id = $1").fetch_optional(&mut **held).await?;
+        let refresh = of("SELECT r.*, p.rotated_at, p.sealed_successor, p.successor FROM refresh_tokens r
+            LEFT JOIN rotations p ON p.parent = r.digest WHERE r.grant_id = $1 ORDER BY r.digest");
+        let refresh = refresh.fetch_all(&mut **held).await?;
+        let access = of("SELECT * FROM access_tokens WHERE grant_id = $1 ORDER BY digest");
+        let access = access.fetch_all(&mut **held).await?;
+        entries.push(Entry::Grant(Box::new(family(grant, code.as_ref(), &refresh, &access)?)));
+    }
+    Ok(entries)
+}
+
+#[async_trait]
+impl Archive for Postgres {
+    async fn count(&self, kind: EntryKind) -> StoreResult<u64> {
+        let Source { table, only, .. } = source(kind);
+        let count: i64 = self
+            .run(async |mut held: Held| {
+                let mut query = QueryBuilder::new("SELECT count(*) FROM ");
+                query.push(table).push(" WHERE ").push(only);
+                Ok(query.build_query_scalar().fetch_one(&mut *held).await?)
+            })
+            .await?;
+        u64::try_from(count).map_err(corrupt)
+    }
+
+    async fn export(&self, kind: EntryKind, after: Option<&str>, limit: u32) -> StoreResult<Exported> {
+        let Source { table, key, only } = source(kind);
+        let columns = if kind == EntryKind::Grant { concat!("g.id, ", grant_columns!()) } else { "*" };
+        self.run(async |mut held: Held| {
+            let mut query = QueryBuilder::new("SELECT ");
+            query.push(columns).push(" FROM ").push(table).push(" AS g WHERE ").push(only);
+            if let Some(cursor) = after {
+                key.push_after(&mut query, cursor)?;
+            }
+            query.push(" ORDER BY ").push(key.columns()).push(" LIMIT ").push_bind(rows(limit));
+            let page = query.build().fetch_all(&mut *held).await?;
+            let entries = if kind == EntryKind::Grant {
+                families(&page, &mut held).await?
+            } else {
+                page.iter().map(|row| archived(kind, row)).collect::<StoreResult<_>>()?
+            };
+            let more = page.len() >= limit as usize;
+            let next = page.last().filter(|_| more).map(|row| key.cursor(row)).transpose()?;
+            Ok(Exported { entries, next })
+        })
+        .await
+    }
+
+    async fn import(&self, entries: &[Entry]) -> StoreResult<()> {
+        let entries: Arc<[Entry]> = entries.into();
+        self.transaction(move |connection| {
+            let entries = entries.clone();
+            Box::pin(async move {
+                for entry in &*entries {
+                    record(connection, entry).await?;
+                }
+                Ok(End::Commit(()))
+            })
+        })
+        .await
+    }
+}
+
+/// Records an entry in the place of one of the same name.
+async fn record(connection: &mut PgConnection, entry: &Entry) -> StoreResult<()> {
+    match entry {
+        Entry::Client(client) => {
+            forget_client(connection, client.id.as_str()).await?;
+            done(clients::insertion(client)?.execute(connection).await)
+        }
+        Entry::RemovedClient { id, reason, at } => {
+            forget_client(connection, id.as_str()).await?;
+            let insert = "INSERT INTO removed_clients (id, reason, removed_at) VALUES ($1, $2, $3)";
+            done(sqlx::query(insert).bind(id.as_str()).bind(word(reason)?).bind(at.unix()).execute(connection).await)
+        }
+        Entry::Grant(family) => record_family(connection, family).await,
+        Entry::AccessToken(access) => {
+            let forget = sqlx::query("DELETE FROM access_tokens WHERE digest = $1");
+            forget.bind(access.digest.as_bytes().as_slice()).execute(&mut *connection).await?;
+            done(tokens::access_alone(access).fetch_one(connection).await)
+        }
+        Entry::RevokedAccess { id, expires_at } => {
+            let insert = "INSERT INTO revoked_access_tokens (token_id, expires_at) VALUES ($1, $2)
+                ON CONFLICT (token_id) DO UPDATE SET expires_at = excluded.expires_at";
+            done(sqlx::query(insert).bind(id.as_str()).bind(expires_at.unix()).execute(connection).await)
+        }
+        Entry::SingleUse(single) => {
+            let insert = "INSERT INTO single_uses (id, expires_at) VALUES ($1, $2)
+                ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at";
+            let insert = sqlx::query(insert).bind(single.id.as_bytes().as_slice()).bind(single.until.unix());
+            done(insert.execute(connection).await)
+        }
+        Entry::User(user) => record_user(connection, user).await,
+        Entry::Session(session) => {
+            let insert = "INSERT INTO sessions (digest, user_id, auth_time, last_seen_at) VALUES ($1, $2, $3, $4)
+                ON CONFLICT (digest) DO UPDATE SET user_id = excluded.user_id, auth_time = excluded.auth_time,
+                    last_seen_at = excluded.last_seen_at";
+            let insert = sqlx::query(insert)
+                .bind(session.digest.as_bytes().as_slice())
+                .bind(session.user_id.as_str())
+                .bind(session.auth_time.unix())
+                .bind(session.last_seen_at.unix());
+            done(insert.execute(connection).await)
+        }
+        Entry::Consent(consent) => {
+            let insert =
+                "INSERT INTO consents (user_id, client_id, resource, scope, updated_at) VALUES ($1, $2, $3, $4, $5)
+                ON CONFLICT (user_id, client_id, resource) DO UPDATE SET scope = excluded.scope,
+                    updated_at = excluded.updated_at";
+            let insert = sqlx::query(insert)
+                .bind(consent.user_id.as_str())
+                .bind(consent.client_id.as_str())
+                .bind(consent.resource.canonical())
+                .bind(consent.scope.to_string())
+                .bind(consent.updated_at.unix());
+            done(insert.execute(connection).await)
+        }
+        Entry::LoginFailures { key, failures, window_ends_at } => {
+            let insert = "INSERT INTO login_failures (key, failures, window_ends_at) VALUES ($1, $2, $3)
+                ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, window_ends_at = excluded.window_ends_at";
+            let insert = sqlx::query(insert).bind(key.as_bytes().as_slice()).bind(i64::from(*failures));
+            done(insert.bind(window_ends_at.unix()).execute(connection).await)
+        }
+        Entry::SigningKey(key) => {
+            let forget = sqlx::query("DELETE FROM signing_keys WHERE id = $1").bind(key.id.as_str());
+            forget.execute(&mut *connection).await?;
+            let insert = "INSERT INTO signing_keys (id, algorithm, public_jwk, sealed_private, created_at, signs_from)
+                VALUES ($1, $2, $3, $4, $5, $6)";
+            let insert = sqlx::query(insert)
+                .bind(key.id.as_str())
+                .bind(key.algorithm.as_str())
+                .bind(to_json(&key.public)?)
+                .bind(&key.sealed_private)
+                .bind(key.created_at.unix())
+                .bind(key.signs_from.unix());
+            done(insert.execute(connection).await)
+        }
+    }
+}
+
+fn done<T>(executed: sqlx::Result<T>) -> StoreResult<()> {
+    executed?;
+    Ok(())
+}
+
+async fn forget_client(connection: &mut PgConnection, id: &str) -> StoreResult<()> {
+    for forget in ["DELETE FROM clients WHERE id = $1", "DELETE FROM removed_clients WHERE id = $1"] {
+        sqlx::query(forget).bind(id).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn record_family(connection: &mut PgConnection, family: &GrantFamily) -> StoreResult<()> {
+    let id = family.grant.id.as_str();
+    // What hangs off it goes with it.
+    sqlx::query("DELETE FROM grants WHERE id = $1").bind(id).execute(&mut *connection).await?;
+    tokens::grant_insertion(INSERT_GRANT, &family.grant)?.execute(&mut *connection).await?;
+    if let Some((code, spent_at)) = &family.code {
+        let insert = "INSERT INTO codes (digest, grant_id, redirect_uri, challenge, expires_at, spent_at)
+            VALUES ($1, $2, $3, $4, $5, $6)";
+        sqlx::query(insert)
+            .bind(code.digest.as_bytes().as_slice())
+            .bind(id)
+            .bind(code.redirect.uri().as_str())
+            .bind(code.challenge.as_bytes().as_slice())
+            .bind(code.expires_at.unix())
+            .bind(spent_at.map(Timestamp::unix))
+            .execute(&mut *connection)
+            .await?;
+    }
+    for (token, succession) in &family.refresh {
+        let digest = token.digest.as_bytes().as_slice();
+        let insert = "INSERT INTO refresh_tokens (digest, grant_id, issued_at, expires_at) VALUES ($1, $2, $3, $4)";
+        let insert = sqlx::query(insert).bind(digest).bind(id);
+        insert.bind(token.issued_at.unix()).bind(token.expires_at.unix()).execute(&mut *connection).await?;
+        if let Some(Succession { at, sealed_successor, successor }) = succession {
+            let rotate = "INSERT INTO rotations (parent, rotated_at, sealed_successor, successor)
+                VALUES ($1, $2, $3, $4)";
+            let successor = successor.as_ref().map(|digest| digest.as_bytes().as_slice());
+            let rotate = sqlx::query(rotate).bind(digest).bind(at.unix()).bind(sealed_successor).bind(successor);
+            rotate.execute(&mut *connection).await?;
+        }
+    }
+    for access in &family.access {
+        tokens::access_alone(access).fetch_one(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn record_user(connection: &mut PgConnection, user: &User) -> StoreResult<()> {
+    let insert = "INSERT INTO users (id, username, password_hash, status, created_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (id) DO UPDATE SET username = excluded.username, password_hash = excluded.password_hash,
+            status = excluded.status, created_at = excluded.created_at";
+    let insert = sqlx::query(insert)
+        .bind(user.id.as_str())
+        .bind(user.username.as_str())
+        .bind(user.password.expose())
+        .bind(word(&user.status)?)
+        .bind(user.created_at.unix());
+    done(insert.execute(connection).await)
+}
