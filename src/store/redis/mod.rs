@@ -66,6 +66,7 @@ use super::{OpenError, record::corrupt};
 use crate::port::store::{StoreError, StoreResult};
 
 /// One server or cluster that is open; implements every family.
+#[derive(Clone)]
 pub(super) struct Redis {
     link: Arc<Link>,
     names: Names,

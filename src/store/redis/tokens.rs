@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::{
     Keyed, Redis,
@@ -314,8 +315,13 @@ impl TokenStore for Redis {
         let mut after = None;
         loop {
             let ids = self.listed(&self.list_of(owner), after.as_ref()).await?;
-            for id in &ids {
-                revoked += u64::from(self.revoke_grant(id, Revocation { at: now, reason }).await?);
+            let mut revocations = JoinSet::new();
+            for id in ids.iter().cloned() {
+                let redis = self.clone();
+                revocations.spawn(async move { redis.revoke_grant(&id, Revocation { at: now, reason }).await });
+            }
+            while let Some(first) = revocations.join_next().await {
+                revoked += u64::from(first.map_err(|error| StoreError::Unavailable(error.into()))??);
             }
             after = ids.into_iter().next_back();
             if after.is_none() {
