@@ -315,17 +315,17 @@ impl TokenStore for Redis {
         let mut after = None;
         loop {
             let ids = self.listed(&self.list_of(owner), after.as_ref()).await?;
+            if ids.is_empty() {
+                return Ok(revoked);
+            }
+            after = ids.last().cloned();
             let mut revocations = JoinSet::new();
-            for id in ids.iter().cloned() {
+            for id in ids {
                 let redis = self.clone();
                 revocations.spawn(async move { redis.revoke_grant(&id, Revocation { at: now, reason }).await });
             }
             while let Some(first) = revocations.join_next().await {
                 revoked += u64::from(first.map_err(|error| StoreError::Unavailable(error.into()))??);
-            }
-            after = ids.into_iter().next_back();
-            if after.is_none() {
-                return Ok(revoked);
             }
         }
     }
