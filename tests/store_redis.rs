@@ -15,6 +15,7 @@ use std::{
     pin::pin,
     process::Command,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use engines::{fresh_name, redis_cluster_url, redis_url};
@@ -245,6 +246,26 @@ async fn a_server_that_is_down_is_unavailable_and_knows_everything_when_it_is_ba
     stores.tokens.ping().await.unwrap();
     assert!(!stores.tokens.find_grant(&grant_id("a")).await.unwrap().unwrap().is_active());
     assert_eq!(rotate(&stores, "b", "c", "b").await.unwrap(), Rotation::Rotated);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_unavailable_in_time_and_answers_later() {
+    let server = PrivateRedis::start(&[]);
+    let stores = open(&format!("{}?response_timeout=200ms&connect_timeout=200ms", server.url())).await;
+    redeemed(&stores, "a").await;
+    server.signal("STOP");
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let stores = stores.clone();
+        calls.spawn(async move { is_unavailable(stores.tokens.find_grant(&grant_id("a")).await) });
+    }
+    // Each call waits for one answer and one attempt to connect, and not for all the others.
+    let outcomes = tokio::time::timeout(Duration::from_secs(10), calls.join_all()).await.unwrap();
+    assert!(outcomes.into_iter().all(|unavailable| unavailable));
+    assert!(is_unavailable(stores.tokens.revoke_grant(&grant_id("b"), revocation(at(2))).await));
+    server.signal("CONT");
+    stores.tokens.ping().await.unwrap();
+    assert!(stores.tokens.find_grant(&grant_id("a")).await.unwrap().unwrap().is_active());
 }
 
 /// The change may have been made; but whoever asked for it is not told that it was.

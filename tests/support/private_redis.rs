@@ -56,6 +56,12 @@ impl PrivateRedis {
         self.child.wait().unwrap();
     }
 
+    /// Stops it or lets it go on (`STOP`, `CONT`): it takes connections and does not answer.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+    }
+
     /// With the same port and data.
     pub(crate) fn start_again(&mut self) {
         self.child = launch(&self.directory, &self.arguments);

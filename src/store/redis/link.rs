@@ -10,7 +10,9 @@
 //! used: it stays disconnected for good when a reconnection is refused by anything but the network, e.g. a changed password.
 //!
 //! Cluster: the crate's connection, which knows which node has which slot and replaces broken connections itself. Its retries
-//! are off: they make no difference between a redirection and a lost answer.
+//! are off: they make no difference between a redirection and a lost answer. A node that has no slot yet is unknown to it: what
+//! is redirected there while its first slot is being moved is [`Unavailable`](crate::port::store::StoreError::Unavailable) until
+//! the slot has moved.
 
 use std::{
     future::Future,

@@ -8,7 +8,7 @@
 //!    and a schedule to grants in which something ends. An index entry is written *before* what it leads to, by itself: if the
 //!    caller goes away in between, what is left leads nowhere, which a reader takes for "not there", and goes by itself (a time
 //!    to live) or with a purge. The other way round there would be tokens that nobody finds, and cannot revoke.
-//! 3. Tokens without a grant, revoked access tokens and single uses are spread over [`SHARDS`] slots. Clients, accounts and
+//! 3. Tokens without a grant, revoked access tokens and single uses are spread over [`names::SHARDS`] slots. Clients, accounts and
 //!    keys are one slot each.
 //!
 //! Times come from the caller. Redis's own clock is only ever given a time *span*, a day longer than the lifetime of what it
@@ -22,7 +22,7 @@
 //! | setting | a crash of the server loses |
 //! |---|---|
 //! | `appendonly yes`, `appendfsync always` | nothing that was answered |
-//! | `appendonly yes`, `appendfsync everysec` | up to two seconds, if the machine goes down with it; else nothing |
+//! | `appendonly yes`, `appendfsync everysec` | up to two seconds |
 //! | RDB snapshots only | everything since the last one: minutes |
 //! | neither | everything |
 //!
@@ -30,7 +30,9 @@
 //! `wait_replicas=N` in the URL makes every change wait until N replicas have it, and answer [`StoreError::Unavailable`] if they
 //! do not within `wait_timeout`; the change may survive all the same. This makes a loss unlikely and not impossible: a replica that
 //! did not confirm may still win the election (<https://redis.io/docs/latest/commands/wait/>). `min-replicas-to-write` on the
-//! server bounds what a master that was cut off can take on in vain. Where this is not enough, keep tokens in Postgres.
+//! server bounds what a master that was cut off can take on in vain. All changes to one server share a
+//! connection, which waits for one of them at a time: about as many changes per second as there are round trips between the
+//! server and its replicas. Where this is not enough, keep tokens in Postgres.
 //!
 //! Memory is the other way to lose: with another `maxmemory-policy` than `noeviction` Redis may forget what was revoked or
 //! spent to make room. [`survey`] warns about both at start.
@@ -66,6 +68,7 @@ use super::{OpenError, record::corrupt};
 use crate::port::store::{StoreError, StoreResult};
 
 /// One server or cluster that is open; implements every family.
+#[derive(Clone)]
 pub(super) struct Redis {
     link: Arc<Link>,
     names: Names,

@@ -49,6 +49,7 @@ pub(super) struct ShardKeys {
 }
 
 /// Names keys, all of which begin alike.
+#[derive(Clone)]
 pub(super) struct Names {
     prefix: String,
 }

@@ -8,6 +8,8 @@
 //! 3. A due grant that is not there may never have come to be, or may be about to, by a caller that is slow. It is looked for
 //!    again a day later, when no call can still be under way, and then what leads to it goes.
 
+use tokio::task::JoinSet;
+
 use super::{
     Keyed, Redis,
     columns::read,
@@ -19,7 +21,7 @@ use crate::{
         identifier::{ClientId, GrantId, UserId},
         time::Timestamp,
     },
-    port::store::StoreResult,
+    port::store::{StoreError, StoreResult},
     store::record::corrupt,
 };
 
@@ -27,25 +29,15 @@ static PRUNE_GRANT: Script = script!(" flags=allow-oom", "prune_grant.lua");
 static SETTLE: Script = script!(" flags=allow-oom", "settle.lua");
 static PURGE_SHARD: Script = script!(" flags=allow-oom", "purge_shard.lua");
 
-/// How many entries of the schedule are read at a time.
-const BATCH: usize = 64;
+/// How many grants are pruned at a time: enough that a server which writes every change through to its disk does so for many of
+/// them at once.
+const BATCH: u64 = 64;
 
 /// How long a grant is missing before it is taken for gone, in seconds.
 const MISSING: i64 = 86_400;
 
-/// What a purge may still take.
-struct Budgets {
-    grants: u64,
-    codes: u64,
-    refresh: u64,
-    access: u64,
-}
-
-impl Budgets {
-    const fn is_spent(&self) -> bool {
-        self.grants == 0 || self.codes == 0 || self.refresh == 0 || self.access == 0
-    }
-}
+/// How many of each kind: grants, codes, refresh tokens, access tokens.
+type Counts = [u64; 4];
 
 /// What `prune_grant.lua` answers: a word for what became of the grant, what went, and when it is due next.
 type Pruned = (String, u64, u64, u64, u64, String);
@@ -69,23 +61,32 @@ impl Redis {
     /// Grants and what hangs off them.
     pub(super) async fn purge_grants(&self, now: Timestamp, limit: u32) -> StoreResult<u64> {
         let limit = u64::from(limit);
-        let mut left = Budgets { grants: limit, codes: limit, refresh: limit, access: limit };
+        let mut left: Counts = [limit; 4];
         self.forget_missing(now, limit).await?;
-        while !left.is_spent() {
-            let due = self.over(self.names.due(), now, BATCH as u64).await?;
-            let more = due.len() == BATCH;
+        loop {
+            // So many that each of them may take something of every kind, and all of them together no more than is left.
+            let width = left.into_iter().fold(BATCH, u64::min);
+            if width == 0 {
+                break;
+            }
+            let due = self.over(self.names.due(), now, width).await?;
+            let more = due.len() as u64 == width;
+            let mut prunings = JoinSet::new();
             for (id, at) in due {
-                self.prune(&id, &at, &mut left, now).await?;
-                // What stays due because a budget is spent is for the next purge; it would be found again and again.
-                if left.is_spent() {
-                    break;
+                let (redis, share) = (self.clone(), left.map(|left| left / width));
+                prunings.spawn(async move { redis.prune(&id, &at, share, now).await });
+            }
+            while let Some(pruned) = prunings.join_next().await {
+                let gone = pruned.map_err(|error| StoreError::Unavailable(error.into()))??;
+                for (left, gone) in left.iter_mut().zip(gone) {
+                    *left = left.saturating_sub(gone);
                 }
             }
             if !more {
                 break;
             }
         }
-        Ok([left.grants, left.codes, left.refresh, left.access].iter().map(|left| limit - left).sum())
+        Ok(left.iter().map(|left| limit - left).sum())
     }
 
     /// Members of a list by time that are over, with their times.
@@ -96,27 +97,23 @@ impl Redis {
         over.into_iter().map(|(id, at)| Ok((GrantId::parse(&id).map_err(corrupt)?, at.to_string()))).collect()
     }
 
-    async fn prune(&self, id: &GrantId, at: &str, left: &mut Budgets, now: Timestamp) -> StoreResult<()> {
-        let prune = self.grant_call(&PRUNE_GRANT, id).arg(now.unix());
-        let prune = prune.arg(left.grants).arg(left.codes).arg(left.refresh).arg(left.access);
+    async fn prune(&self, id: &GrantId, at: &str, share: Counts, now: Timestamp) -> StoreResult<Counts> {
+        let prune = self.grant_call(&PRUNE_GRANT, id).arg(now.unix()).arg(&share);
         let (what, grants, codes, refresh, access, due): Pruned = read(self.tell(prune).await?)?;
-        left.grants = left.grants.saturating_sub(grants);
-        left.codes = left.codes.saturating_sub(codes);
-        left.refresh = left.refresh.saturating_sub(refresh);
-        left.access = left.access.saturating_sub(access);
         match what.as_str() {
             "kept" => {
                 let settle = SETTLE.call([&self.names.due()]).arg(id.as_str()).arg(at).arg(due);
-                self.tell(settle).await.map(drop)
+                self.tell(settle).await?;
             }
-            "deleted" => self.unlist(id).await,
+            "deleted" => self.unlist(id).await?,
             "gone" => {
                 let again = Keyed::new("ZADD", self.names.missing()).arg("NX");
                 self.put([again.arg(now.unix().saturating_add(MISSING)).arg(id.as_str())]).await?;
-                self.put([Keyed::new("ZREM", self.names.due()).arg(id.as_str())]).await.map(drop)
+                self.put([Keyed::new("ZREM", self.names.due()).arg(id.as_str())]).await?;
             }
-            other => Err(corrupt(format_args!("an outcome: {other}"))),
+            other => return Err(corrupt(format_args!("an outcome: {other}"))),
         }
+        Ok([grants, codes, refresh, access])
     }
 
     async fn forget_missing(&self, now: Timestamp, limit: u64) -> StoreResult<()> {

@@ -12,9 +12,8 @@ const OLDEST: u32 = 7;
 
 /// Whether the server is part of a cluster. Refuses one that is too old, and warns about one that may forget.
 pub(super) async fn survey(server: &Standalone) -> Result<bool, OpenError> {
-    let mut info = cmd("INFO");
-    info.arg("server").arg("cluster").arg("persistence").arg("memory");
-    let info = ask(server, info).await.map_err(unusable)?;
+    // All of it: an old server knows no list of sections, and is to be told what is wrong with it.
+    let info = ask(server, cmd("INFO")).await.map_err(unusable)?;
     let text: String = ::redis::from_redis_value(info).map_err(unusable)?;
     let field = |name: &str| text.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'));
     let version = field("redis_version").unwrap_or_default();

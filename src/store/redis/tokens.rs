@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::{
     Keyed, Redis,
@@ -314,12 +315,17 @@ impl TokenStore for Redis {
         let mut after = None;
         loop {
             let ids = self.listed(&self.list_of(owner), after.as_ref()).await?;
-            for id in &ids {
-                revoked += u64::from(self.revoke_grant(id, Revocation { at: now, reason }).await?);
-            }
-            after = ids.into_iter().next_back();
-            if after.is_none() {
+            if ids.is_empty() {
                 return Ok(revoked);
+            }
+            after = ids.last().cloned();
+            let mut revocations = JoinSet::new();
+            for id in ids {
+                let redis = self.clone();
+                revocations.spawn(async move { redis.revoke_grant(&id, Revocation { at: now, reason }).await });
+            }
+            while let Some(first) = revocations.join_next().await {
+                revoked += u64::from(first.map_err(|error| StoreError::Unavailable(error.into()))??);
             }
         }
     }
