@@ -7,6 +7,7 @@ mod support;
 
 mod chain;
 mod engines;
+mod fleet;
 mod hang_up;
 mod kill;
 
@@ -93,6 +94,7 @@ fn shares<T>(things: Vec<T>, hands: usize) -> Vec<Vec<T>> {
 }
 
 /// Chance that is the same in every run (SplitMix64).
+#[derive(Debug)]
 struct Dice(u64);
 
 impl Dice {
