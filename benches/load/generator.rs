@@ -92,40 +92,36 @@ impl Connection {
     pub(crate) async fn exchange(&mut self, request: &[u8], marker: &str) -> &[u8] {
         self.stream.write_all(request).await.unwrap();
         self.received.clear();
-        let mut looked = 0;
         let head = loop {
             self.receive().await;
-            // The end of the head may have come in two pieces.
-            if let Some(at) = find(&self.received[looked..], b"\r\n\r\n") {
-                break looked + at + 4;
+            if let Some(at) = self.text().find("\r\n\r\n") {
+                break at + 4;
             }
-            looked = self.received.len().saturating_sub(3);
         };
-        let whole = head + content_length(&self.received[..head]);
+        let whole = head + content_length(&self.text()[..head]);
         while self.received.len() < whole {
             self.receive().await;
         }
-        let answer = || String::from_utf8_lossy(&self.received);
-        assert!(self.received.starts_with(b"HTTP/1.1 200 "), "an answer that was not expected:\n{}", answer());
-        assert!(find(&self.received[head..], marker.as_bytes()).is_some(), "no {marker} in\n{}", answer());
-        assert_eq!(self.received.len(), whole, "more than one answer:\n{}", answer());
+        let answer = self.text();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "an answer that was not expected:\n{answer}");
+        assert!(answer[head..].contains(marker), "no {marker} in\n{answer}");
+        assert_eq!(answer.len(), whole, "more than one answer:\n{answer}");
         &self.received[head..]
     }
 
     async fn receive(&mut self) {
         let count = self.stream.read_buf(&mut self.received).await.unwrap();
-        let so_far = || String::from_utf8_lossy(&self.received);
-        assert!(count > 0, "the server hung up after:\n{}", so_far());
-        assert!(self.received.len() <= LARGEST_ANSWER, "an answer without end:\n{}", so_far());
+        assert!(count > 0, "the server hung up after:\n{}", self.text());
+        assert!(self.received.len() <= LARGEST_ANSWER, "an answer without end:\n{}", self.text());
+    }
+
+    /// What is measured here answers in ASCII.
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.received).unwrap()
     }
 }
 
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
-}
-
-fn content_length(head: &[u8]) -> usize {
-    let head = std::str::from_utf8(head).unwrap();
+fn content_length(head: &str) -> usize {
     let named = head.lines().filter_map(|line| line.split_once(':'));
     let mut lengths = named.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let (_, length) = lengths.next().unwrap_or_else(|| panic!("an answer without a length:\n{head}"));

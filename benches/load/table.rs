@@ -37,11 +37,13 @@ impl Column {
 /// What the engine does by itself.
 pub(crate) struct Limit {
     pub(crate) what: &'static str,
+    /// The rows whose work it does, once for each request.
+    pub(crate) rows: &'static [usize],
     /// Per second; `Err` says why there is none.
     pub(crate) rate: Result<f64, String>,
 }
 
-/// The rows that sign or write: client_credentials in both forms, refresh and code exchange.
+/// The rows that are compared with some limit: client_credentials in both forms, refresh and code exchange.
 const COMPARED: std::ops::RangeInclusive<usize> = 1..=4;
 
 impl fmt::Display for Report {
@@ -79,8 +81,10 @@ impl Report {
             for limit in &column.limits {
                 let rate = limit.rate.as_ref().map_or_else(|_| "not measured".to_owned(), |rate| count(*rate));
                 let ratios = COMPARED.map(|row| match &limit.rate {
-                    Ok(rate) => column.cell(row, |figure| format!("{:.2}", figure.rate / rate)),
-                    Err(_) => "not measured".to_owned(),
+                    Ok(rate) if limit.rows.contains(&row) => {
+                        column.cell(row, |figure| format!("{:.2}", figure.rate / rate))
+                    }
+                    Ok(_) | Err(_) => String::new(),
                 });
                 line(f, &format!("{}: {}", column.name, limit.what), [rate].into_iter().chain(ratios))?;
             }
