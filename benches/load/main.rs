@@ -1,7 +1,7 @@
 //! Requests per second and latencies over real sockets, on every store, beside what the engine does without this server.
 //!
 //! ```text
-//! cargo bench --bench load --features testing
+//! cargo bench --features testing --bench load
 //! ```
 //!
 //! # What is measured
@@ -11,8 +11,10 @@
 //! second every answer within the window counts; it must be a 200 with the right member in its body, or the bench stops. The
 //! first row is `/livez`, which does nothing: the limit of the sockets, of hyper and of the generator.
 //!
-//! Rows that write make one record each: an opaque token, the rotation of a refresh token (every connection has a chain of its
-//! own), the exchange of a code (the codes are put into the store beforehand, without login and consent).
+//! Rows that write do it in one step of the store each: an opaque token, the rotation of a refresh token (every connection has
+//! a chain of its own), the exchange of a code (the codes are put into the store beforehand, without login and consent). Such a
+//! step touches several rows and comes after questions to the same store about the client and the credential, while the limit
+//! beside it is one row of 32 bytes and nothing else.
 //!
 //! # What is not
 //!
