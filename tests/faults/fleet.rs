@@ -71,9 +71,12 @@ impl Site {
         Self { fleet, postgres, redis, to_postgres, to_redis }
     }
 
-    /// From one instance to its stores.
-    fn ways_of(&self, instance: usize) -> impl Iterator<Item = &Proxy> {
-        [&self.to_postgres, &self.to_redis].into_iter().filter_map(move |ways| ways.get(instance))
+    /// From one instance to its stores, with what the changes have in them whose replies may be lost there.
+    fn ways_of(&self, instance: usize) -> impl Iterator<Item = (&Proxy, &'static [&'static [u8]])> {
+        let of_postgres = if self.redis.is_some() { trouble::TO_THE_REST } else { trouble::TO_POSTGRES };
+        let to_postgres = self.to_postgres.get(instance).map(|way| (way, of_postgres));
+        let to_redis = self.to_redis.get(instance).map(|way| (way, trouble::TO_REDIS));
+        to_postgres.into_iter().chain(to_redis)
     }
 
     /// Waits until every instance gets requests again.

@@ -10,6 +10,8 @@ mod engines;
 mod fleet;
 mod hang_up;
 mod kill;
+mod outage;
+mod shared;
 
 use gateward::testing::browser::ScriptedBrowser;
 use serde_json::json;

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// So many operations between two faults, and beside one that leaves instances to work.
-const CALM: u64 = 60;
+const CALM: u64 = 100;
 
 /// So many refusals while nothing can work.
 const STORM: u64 = 48;
@@ -15,9 +15,16 @@ const STORM: u64 = 48;
 /// So many times each way is cut in each manner.
 const CUTS: usize = 3;
 
-/// In the Bind message or the script call of whatever records something at the resource with opaque tokens: grants, codes,
-/// consents, access tokens. The statement is carried out, and the instance does not hear of it.
-const WRITE: &[u8] = b"notes.example";
+/// What a request to Postgres has in it that records an opaque access token, with the code or refresh token spent for it (the
+/// scope and the audience, with its length, of a Bind message); that opens a grant; and that revokes one.
+pub(super) const TO_POSTGRES: &[&[u8]] =
+    &[b"mcp:write\0\0\0\x19https://notes.example/mcp", b"[\"https://notes.", b"by_client"];
+
+/// The same for Redis, where only tokens are: records at the resource with opaque tokens, and revocations.
+pub(super) const TO_REDIS: &[&[u8]] = &[b"notes.example", b"by_client"];
+
+/// For a Postgres that has everything but tokens: what humans agree to, and what they agreed to before.
+pub(super) const TO_THE_REST: &[&[u8]] = &[b"notes.example"];
 
 /// Everything once.
 pub(super) async fn round(site: &mut Site, desk: &Desk, dice: &mut Dice) {
@@ -30,8 +37,8 @@ pub(super) async fn round(site: &mut Site, desk: &Desk, dice: &mut Dice) {
         }
     }
     for number in 0..super::INSTANCES {
-        for way in site.ways_of(number) {
-            replies_are_lost(way, desk, dice).await;
+        for (way, changes) in site.ways_of(number) {
+            replies_are_lost(way, changes, desk, dice).await;
         }
         site.all_ready().await;
     }
@@ -61,17 +68,19 @@ async fn store_is_gone(
     desk.count("trouble: a store was stopped or killed");
 }
 
-/// Somewhere in the middle of a reply, before it, and wherever things are at that moment.
-async fn replies_are_lost(way: &Proxy, desk: &Desk, dice: &mut Dice) {
+/// In the middle of a reply, before it although the change was made, and wherever things are at that moment.
+async fn replies_are_lost(way: &Proxy, changes: &[&[u8]], desk: &Desk, dice: &mut Dice) {
     for _ in 0..CUTS {
         happens(way, || way.cut_after(1 + dice.roll(4096))).await;
         desk.count("trouble: a reply was cut in the middle");
-        happens(way, || way.lose_reply_to(WRITE)).await;
-        desk.count("trouble: a change was made and its reply lost");
-        desk.completes(CALM / 4).await;
+        for change in changes {
+            happens(way, || way.lose_reply_to(change)).await;
+            desk.count("trouble: a change was made and its reply lost");
+            desk.completes(CALM / 6).await;
+        }
         way.cut();
         desk.count("trouble: all connections were cut");
-        desk.completes(CALM / 4).await;
+        desk.completes(CALM / 6).await;
     }
 }
 
@@ -83,7 +92,7 @@ async fn happens(way: &Proxy, mut order: impl FnMut()) {
 
 /// The others go on without it, and it comes back by itself.
 async fn an_instance_is_cut_off(site: &Site, desk: &Desk) {
-    for way in site.ways_of(0) {
+    for (way, _) in site.ways_of(0) {
         way.refuse();
         way.cut();
         site.fleet.balancer().until_out(0).await;
