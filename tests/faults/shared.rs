@@ -13,7 +13,10 @@ use tokio::time::timeout;
 
 use crate::support::{
     Options, Server,
-    engine::{postgres::Postgres, proxy::Proxy},
+    engine::{
+        postgres::{Postgres, query},
+        proxy::Proxy,
+    },
     fleet::Fleet,
     make_master_key,
     oauth::{Answer, Identity, Pkce, Wire},
@@ -241,6 +244,50 @@ async fn ten_instances_that_start_at_once_on_an_empty_postgres_all_come_up_and_s
     assert_eq!(postgres.query("select count(*) from _sqlx_migrations"), Ok(versions.len().to_string()));
     assert_eq!(postgres.query("select count(*) from signing_keys"), Ok("1".to_owned()));
     drop(servers);
+}
+
+/// Lets everybody read a table, and nobody write, until so many wait for that.
+fn gate(url: &str, table: &'static str, waiting: usize) -> thread::JoinHandle<Result<String, String>> {
+    let url = url.to_owned();
+    let sql = format!(
+        "set statement_timeout = '60s'; do $$ begin
+            lock table {table} in share mode;
+            while (select count(*) from pg_locks where relation = '{table}'::regclass and not granted) < {waiting} loop
+                perform pg_sleep(0.01);
+            end loop;
+        end $$"
+    );
+    thread::spawn(move || query(&url, &sql))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_that_find_nobody_at_the_same_moment_make_one_admin_and_one_worker() {
+    let postgres = Postgres::start();
+    let room = tempfile::tempdir().unwrap();
+    let master_key = room.path().join("master.key");
+    make_master_key(&master_key);
+    let options = Options::new().with_store(&format!("{}?statement_timeout=2m", postgres.url()));
+    let options = options.with_master_key(&master_key);
+    let start = || {
+        thread::spawn({
+            let options = options.clone();
+            move || Server::start_on_used_store(options)
+        })
+    };
+    drop(start().join());
+    postgres.query("delete from users; delete from clients").unwrap();
+
+    let gates = ["users", "clients"].map(|table| gate(&postgres.url(), table, 3));
+    let closed = "select count(*) from pg_locks where mode = 'ShareLock' and granted and locktype = 'relation'";
+    until("the gates are closed", async || postgres.query(closed) == Ok("2".to_owned())).await;
+    let servers = [start(), start(), start()].map(|starting| starting.join().expect("it starts"));
+    for gate in gates {
+        assert_eq!(gate.join().unwrap(), Ok(String::new()), "all of them waited");
+    }
+    assert_eq!(servers.iter().filter(|server| !server.password().is_empty()).count(), 1);
+    assert_eq!(servers.iter().filter(|server| server.data().join("worker.secret").exists()).count(), 1);
+    assert_eq!(postgres.query("select count(*) from users"), Ok("1".to_owned()));
+    assert_eq!(postgres.query("select count(*) from clients"), Ok("1".to_owned()));
 }
 
 #[cfg(feature = "redis")]
