@@ -37,13 +37,17 @@
 
 mod accounts;
 mod address;
+mod archive;
 mod clients;
 mod columns;
 mod failure;
+mod family;
 mod grants;
+mod import;
 mod keys;
 mod link;
 mod names;
+mod news;
 mod purge;
 mod script;
 mod survey;
@@ -51,7 +55,10 @@ mod tokens;
 
 use std::{fs, io, sync::Arc};
 
-use ::redis::{Client, Cmd, RedisError, ServerErrorKind, TlsCertificates, Value, cluster::ClusterClientBuilder, cmd};
+use ::redis::{
+    Client, Cmd, ConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, Value, cluster::ClusterClientBuilder,
+    cmd,
+};
 use tokio::task::JoinSet;
 
 pub(super) use self::address::Address;
@@ -60,16 +67,20 @@ use self::{
     columns::read,
     link::{Cluster, Link, Repeat, Standalone, Timeouts},
     names::Names,
+    news::{Feed, Place},
     script::Invocation,
 };
 use super::{OpenError, record::corrupt};
-use crate::port::store::{StoreError, StoreResult};
+use crate::port::store::{ChangeFeed, StoreError, StoreResult};
 
 /// One server or cluster that is open; implements every family.
+#[derive(Clone)]
 pub(super) struct Redis {
     link: Arc<Link>,
     names: Names,
     wait: Option<Wait>,
+    /// Where news of changes can be heard.
+    news: Arc<Place>,
 }
 
 /// A command with the key that says where it goes.
@@ -97,8 +108,15 @@ impl Redis {
     pub(super) async fn open(address: &Address) -> Result<Arc<Self>, OpenError> {
         // rustls has to be told once per process which cryptography to use; somebody may have done so already.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let link = connect(address).await?;
-        Ok(Arc::new(Self { link: Arc::new(link), names: Names::new(&address.prefix), wait: address.wait }))
+        let (link, nodes) = connect(address).await?;
+        let names = Names::new(&address.prefix);
+        let news = Arc::new(Place { nodes, timeouts: timeouts(address), channel: names.changes() });
+        Ok(Arc::new(Self { link: Arc::new(link), names, wait: address.wait, news }))
+    }
+
+    /// A feed of its own, which connects when it is listened to.
+    pub(super) fn watch(&self) -> Box<dyn ChangeFeed> {
+        Box::new(Feed::new(Arc::clone(&self.news)))
     }
 
     /// Reads with commands whose keys are all in the slot of `key`.
@@ -116,6 +134,26 @@ impl Redis {
     /// Reads with a script.
     async fn ask(&self, script: Invocation) -> StoreResult<Value> {
         self.run(&[], &script, None, Repeat::Harmless).await
+    }
+
+    /// Reads with commands wherever their keys are; the answers are in the same order.
+    async fn read_each(&self, keyed: Vec<Keyed>) -> StoreResult<Vec<Value>> {
+        let Some(first) = keyed.first().map(|keyed| keyed.key.clone()) else { return Ok(Vec::new()) };
+        if !self.link.is_cluster() {
+            let commands: Vec<Cmd> = keyed.into_iter().map(|keyed| keyed.command).collect();
+            return self.read(&first, &commands).await;
+        }
+        let mut answers = vec![Value::Nil; keyed.len()];
+        let mut reads = JoinSet::new();
+        for (place, keyed) in keyed.into_iter().enumerate() {
+            let this = self.clone();
+            reads.spawn(async move { this.read_one(keyed).await.map(|answer| (place, answer)) });
+        }
+        while let Some(read) = reads.join_next().await {
+            let (place, answer) = read.map_err(|error| StoreError::Unavailable(error.into()))??;
+            answers[place] = answer;
+        }
+        Ok(answers)
     }
 
     /// Changes something with a script.
@@ -223,22 +261,28 @@ fn wait_command(wait: &Wait) -> Cmd {
     command
 }
 
-async fn connect(address: &Address) -> Result<Link, OpenError> {
-    let timeouts = Timeouts { connect: address.connect_timeout, response: address.response_timeout };
+fn timeouts(address: &Address) -> Timeouts {
+    Timeouts { connect: address.connect_timeout, response: address.response_timeout }
+}
+
+/// The way to the server or cluster, and whom of it to ask for a connection besides.
+async fn connect(address: &Address) -> Result<(Link, Vec<Client>), OpenError> {
+    let timeouts = timeouts(address);
     let tls = match &address.ca {
         Some(path) => Some(TlsCertificates { client_tls: None, root_cert: Some(certificates(path)?) }),
         None => None,
     };
     let nodes = address.connections().map_err(unusable)?;
+    let client = |node: ConnectionInfo| match tls.clone() {
+        Some(tls) => Client::build_with_tls(node, tls),
+        None => Client::open(node),
+    };
+    let clients: Vec<Client> = nodes.iter().cloned().map(client).collect::<Result<_, _>>().map_err(unusable)?;
     let mut last = None;
-    for node in nodes.clone() {
-        let client = match tls.clone() {
-            Some(tls) => Client::build_with_tls(node, tls),
-            None => Client::open(node),
-        };
-        let standalone = Standalone::new(client.map_err(unusable)?, timeouts);
+    for client in &clients {
+        let standalone = Standalone::new(client.clone(), timeouts);
         match survey::survey(&standalone).await {
-            Ok(false) => return Ok(Link::Standalone(Box::new(standalone))),
+            Ok(false) => return Ok((Link::Standalone(Box::new(standalone)), vec![client.clone()])),
             Ok(true) if address.database != 0 => return Err(unusable("a cluster has no other database than 0")),
             Ok(true) => {
                 let mut builder = ClusterClientBuilder::new(nodes)
@@ -258,7 +302,7 @@ async fn connect(address: &Address) -> Result<Link, OpenError> {
                 let client = builder.build().map_err(unusable)?;
                 let connection = client.get_async_connection().await.map_err(unusable)?;
                 let bound = (timeouts.connect + timeouts.response) * 2;
-                return Ok(Link::Cluster(Cluster { connection, bound }));
+                return Ok((Link::Cluster(Cluster { connection, bound }), clients));
             }
             Err(error) => last = Some(error),
         }

@@ -49,6 +49,7 @@ pub(super) struct ShardKeys {
 }
 
 /// Names keys, all of which begin alike.
+#[derive(Clone)]
 pub(super) struct Names {
     prefix: String,
 }
@@ -64,6 +65,11 @@ impl Names {
 
     pub(super) fn ping(&self) -> String {
         format!("{}ping", self.prefix)
+    }
+
+    /// The channel on which others hear of changes.
+    pub(super) fn changes(&self) -> String {
+        format!("{}changes", self.prefix)
     }
 
     pub(super) fn grant(&self, id: &GrantId) -> GrantKeys {
