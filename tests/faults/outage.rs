@@ -10,7 +10,7 @@ use tokio::{task::JoinSet, time::timeout};
 use crate::support::engine::redis::Redis;
 use crate::support::{
     Options, Server,
-    engine::{Process, postgres::Postgres},
+    engine::{Process, postgres::Postgres, proxy::Proxy},
     oauth::{Answer, Identity, Wire},
     until,
 };
@@ -91,6 +91,23 @@ impl Stage {
     }
 }
 
+/// Cuts replies of the store after each small number of bytes.
+async fn replies_that_end_in_the_middle(stage: &Stage, way: &Proxy) {
+    for bytes in 1..=24 {
+        let before = way.happened();
+        way.cut_after(bytes);
+        while way.happened() == before {
+            for answer in [
+                stage.wire.client_credentials(&stage.worker).await,
+                stage.wire.post("/oauth/introspect", &stage.resource_server, &[("token", &stage.token)]).await,
+            ] {
+                let passes = answer.status == 503 && answer.error() == "temporarily_unavailable";
+                assert!(answer.status == 200 || passes, "after {bytes} bytes: {}", answer.body);
+            }
+        }
+    }
+}
+
 async fn with_everything_in(postgres: &Postgres) -> Stage {
     Stage::set(Options::new().with_store(&format!("{}{POSTGRES}", postgres.url()))).await
 }
@@ -108,6 +125,14 @@ async fn while_postgres_is_gone_requests_are_refused_soon_and_do_not_pile_up() {
     let stage = with_everything_in(&postgres).await;
     stage.survives(&mut postgres, Process::stop, Process::start_again).await;
     stage.survives(&mut postgres, Process::kill, Process::start_again).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_of_postgres_that_ends_in_the_middle_is_no_reply() {
+    let postgres = Postgres::start();
+    let way = Proxy::start(postgres.address());
+    let stage = Stage::set(Options::new().with_store(&way.url(&postgres.url()))).await;
+    replies_that_end_in_the_middle(&stage, &way).await;
 }
 
 #[cfg(feature = "redis")]
@@ -131,4 +156,13 @@ async fn while_redis_is_gone_requests_are_refused_soon_and_do_not_pile_up() {
     let stage = with_tokens_in(&redis, &postgres).await;
     stage.survives(&mut redis, Process::stop, Process::start_again).await;
     stage.survives(&mut redis, Process::kill, Process::start_again).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_of_redis_that_ends_in_the_middle_is_no_reply() {
+    let redis = Redis::start();
+    let way = Proxy::start(redis.address());
+    let stage = Stage::set(Options::new().with_token_store(&way.url(&redis.url()))).await;
+    replies_that_end_in_the_middle(&stage, &way).await;
 }
