@@ -8,7 +8,7 @@ use sqlx::{PgConnection, QueryBuilder, postgres::PgRow};
 
 use super::{
     End, Held, Postgres, clients,
-    tokens::{self, INSERT_GRANT},
+    family::{INSERT_GRANT, access_alone, grant_insertion},
 };
 use crate::{
     domain::{account::User, time::Timestamp},
@@ -175,7 +175,7 @@ async fn record(connection: &mut PgConnection, entry: &Entry) -> StoreResult<()>
         Entry::AccessToken(access) => {
             let forget = sqlx::query("DELETE FROM access_tokens WHERE digest = $1");
             forget.bind(access.digest.as_bytes().as_slice()).execute(&mut *connection).await?;
-            done(tokens::access_alone(access).fetch_one(connection).await)
+            done(access_alone(access).fetch_one(connection).await)
         }
         Entry::RevokedAccess { id, expires_at } => {
             let insert = "INSERT INTO revoked_access_tokens (token_id, expires_at) VALUES ($1, $2)
@@ -252,7 +252,7 @@ async fn record_family(connection: &mut PgConnection, family: &GrantFamily) -> S
     let id = family.grant.id.as_str();
     // What hangs off it goes with it.
     sqlx::query("DELETE FROM grants WHERE id = $1").bind(id).execute(&mut *connection).await?;
-    tokens::grant_insertion(INSERT_GRANT, &family.grant)?.execute(&mut *connection).await?;
+    grant_insertion(INSERT_GRANT, &family.grant)?.execute(&mut *connection).await?;
     if let Some((code, spent_at)) = &family.code {
         let insert = "INSERT INTO codes (digest, grant_id, redirect_uri, challenge, expires_at, spent_at)
             VALUES ($1, $2, $3, $4, $5, $6)";
@@ -280,7 +280,7 @@ async fn record_family(connection: &mut PgConnection, family: &GrantFamily) -> S
         }
     }
     for access in &family.access {
-        tokens::access_alone(access).fetch_one(&mut *connection).await?;
+        access_alone(access).fetch_one(&mut *connection).await?;
     }
     Ok(())
 }

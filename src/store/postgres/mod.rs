@@ -18,6 +18,7 @@ mod accounts;
 mod address;
 mod archive;
 mod clients;
+mod family;
 mod keys;
 mod news;
 mod purge;

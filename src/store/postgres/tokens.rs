@@ -11,13 +11,16 @@ use async_trait::async_trait;
 use sqlx::{
     QueryBuilder,
     postgres::{PgArguments, PgRow},
-    query::{Query, QueryScalar},
+    query::Query,
 };
 
-use super::{Held, Postgres};
+use super::{
+    Held, Postgres,
+    family::{Count, RECORD_ACCESS_ALONE, grant_insertion, insert_access, insert_grant, with_access},
+};
 use crate::{
     domain::{
-        access::{AccessToken, OpaqueRecord, Standing, Subject},
+        access::{AccessToken, OpaqueRecord, Standing},
         assertion::SingleUse,
         code::{CodeRecord, NewCode, VerifiedCode},
         credential::{AuthorizationCode, Digest, OpaqueAccessToken, RefreshToken},
@@ -28,35 +31,10 @@ use crate::{
     },
     port::store::{GrantFilter, Issue, Owner, Page, Recording, Redemption, Rotation, StoreResult, TokenStore, Use},
     store::{
-        record::{Record, access, code, grant, refresh, to_json, word},
+        record::{Record, access, code, grant, refresh, word},
         sql::{grant_columns, limit as rows},
     },
 };
-
-type Count<'q> = QueryScalar<'q, sqlx::Postgres, i64, PgArguments>;
-
-/// Inserts a grant, parameters 1 to 10.
-macro_rules! insert_grant {
-    () => {
-        "INSERT INTO grants (id, client_id, user_id, scope, resources, auth_time, created_at, expires_at, revoked_at,
-            revocation_reason)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-    };
-}
-pub(super) const INSERT_GRANT: &str = insert_grant!();
-
-/// Inserts an access token, parameters 1 to 10, if there is one.
-macro_rules! insert_access {
-    ($from:literal) => {
-        concat!(
-            "INSERT INTO access_tokens (digest, token_id, client_id, grant_id, user_id, auth_time, scope, audience,
-                issued_at, expires_at)
-            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM ",
-            $from,
-            " WHERE $1 IS NOT NULL"
-        )
-    };
-}
 
 /// What follows a statement `spent` that spent the credential of a grant: records an [`Issue`], parameters 1 to 10 and 14 to
 /// 17, and says whether it was spent.
@@ -106,12 +84,6 @@ const RECORD_ACCESS: &str = concat!(
     SELECT count(*) FROM recorded"
 );
 
-const RECORD_ACCESS_ALONE: &str = concat!(
-    "WITH recorded AS (",
-    insert_access!("(SELECT 1) AS nothing"),
-    " RETURNING 1) SELECT count(*) FROM recorded"
-);
-
 /// Revokes at most 4 grants of an owner. In batches, because an owner of very many must not be one whom no time is enough to
 /// revoke; in their order, so that two who do this to the same grants do not wait for each other.
 macro_rules! revoke_batch {
@@ -130,49 +102,6 @@ const BATCH: u32 = 10_000;
 
 fn standing(good: bool) -> Standing {
     if good { Standing::Good } else { Standing::Revoked }
-}
-
-/// `statement` with a grant as parameters 1 to 10.
-pub(super) fn grant_insertion<'q>(
-    statement: &'static str,
-    grant: &'q Grant,
-) -> StoreResult<Query<'q, sqlx::Postgres, PgArguments>> {
-    Ok(sqlx::query(statement)
-        .bind(grant.id.as_str())
-        .bind(grant.client_id.as_str())
-        .bind(grant.user_id.as_str())
-        .bind(grant.scope.to_string())
-        .bind(to_json(&grant.resources)?)
-        .bind(grant.auth_time.unix())
-        .bind(grant.created_at.unix())
-        .bind(grant.expires_at.unix())
-        .bind(grant.revocation.map(|revocation| revocation.at.unix()))
-        .bind(grant.revocation.map(|revocation| word(&revocation.reason)).transpose()?))
-}
-
-/// Records an access token without looking at its grant.
-pub(super) fn access_alone(access: &OpaqueRecord) -> Count<'_> {
-    with_access(RECORD_ACCESS_ALONE, Some(access))
-}
-
-/// Parameters 1 to 10.
-fn with_access<'q>(statement: &'static str, access: Option<&'q OpaqueRecord>) -> Count<'q> {
-    let token = access.map(|access| &access.token);
-    let human = token.and_then(|token| match &token.subject {
-        Subject::User { user_id, grant_id, auth_time } => Some((grant_id.as_str(), user_id.as_str(), auth_time.unix())),
-        Subject::Client => None,
-    });
-    sqlx::query_scalar(statement)
-        .bind(access.map(|access| access.digest.as_bytes().as_slice()))
-        .bind(token.map(|token| token.id.as_str()))
-        .bind(token.map(|token| token.client_id.as_str()))
-        .bind(human.map(|(grant_id, _, _)| grant_id))
-        .bind(human.map(|(_, user_id, _)| user_id))
-        .bind(human.map(|(_, _, auth_time)| auth_time))
-        .bind(token.map(|token| token.scope.to_string()))
-        .bind(token.map(|token| token.audience.as_str()))
-        .bind(token.map(|token| token.issued_at.unix()))
-        .bind(token.map(|token| token.expires_at.unix()))
 }
 
 /// Parameters 1 to 17, of which 11 to 13 say what is spent: the digest, the grant and the time.

@@ -16,10 +16,10 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 const DEFAULT_WAIT: Duration = Duration::from_millis(100);
 
 /// A host and a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Node {
-    host: String,
-    port: u16,
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Node {
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 /// How many replicas have to confirm a change, and for how long they are waited for.
@@ -36,7 +36,7 @@ pub(in crate::store) struct Address {
     user: Option<String>,
     password: Option<Zeroizing<String>>,
     /// The one in the URL and then the `node`s; of a cluster, one that answers is enough to find the others.
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     pub(super) database: i64,
     /// Of every key.
     pub(super) prefix: String,
@@ -122,12 +122,8 @@ impl Address {
         format!("redis://{}/{}?prefix={}", nodes.join(","), self.database, self.prefix)
     }
 
-    /// What the crate needs to connect to each of the nodes.
-    pub(super) fn connections(&self) -> RedisResult<Vec<ConnectionInfo>> {
-        self.nodes.iter().map(|node| self.connection(node)).collect()
-    }
-
-    fn connection(&self, node: &Node) -> RedisResult<ConnectionInfo> {
+    /// What the crate needs to connect to a node.
+    pub(super) fn connection(&self, node: &Node) -> RedisResult<ConnectionInfo> {
         let Node { host, port } = node.clone();
         let address = if self.tls {
             ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }

@@ -9,10 +9,7 @@
 //! each of them one `connect_timeout` at most and does not make them queue up. The manager that comes with the crate is not
 //! used: it stays disconnected for good when a reconnection is refused by anything but the network, e.g. a changed password.
 //!
-//! Cluster: the crate's connection, which knows which node has which slot and replaces broken connections itself. Its retries
-//! are off: they make no difference between a redirection and a lost answer. A node that has no slot yet is unknown to it: what
-//! is redirected there while its first slot is being moved is [`Unavailable`](crate::port::store::StoreError::Unavailable) until
-//! the slot has moved.
+//! Cluster: one of these for each master ([`cluster`](super::cluster)).
 
 use std::{
     future::Future,
@@ -25,16 +22,15 @@ use std::{
 };
 
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, RedisResult,
-    ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, TlsCertificates, Value,
     aio::{MultiplexedConnection, SendError},
-    cluster_async::ClusterConnection,
-    cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
 };
 use tokio::{sync::Mutex, time::timeout};
 
-/// How often a command follows the redirections of a cluster. More than a few mean that its nodes do not agree.
-const REDIRECTIONS: usize = 5;
+use super::{
+    address::{Address, Node},
+    cluster::Cluster,
+};
 
 /// Commands that may wait to be written to the connection. With fewer, a burst of callers takes turns.
 const BUFFER: usize = 1_024;
@@ -51,7 +47,7 @@ pub(super) enum Repeat {
 /// Where calls go.
 pub(super) enum Link {
     Standalone(Box<Standalone>),
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 impl Link {
@@ -77,13 +73,14 @@ impl Link {
 
     async fn send_once(&self, key: &[u8], commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         match self {
-            Self::Standalone(standalone) => within(standalone.bound(), standalone.send(commands)).await,
-            Self::Cluster(cluster) => within(cluster.bound, cluster.send(key, commands)).await,
+            Self::Standalone(standalone) => standalone.send_in_time(commands).await,
+            Self::Cluster(cluster) => cluster.send_in_time(key, commands).await,
         }
     }
 }
 
-async fn within<T>(bound: Duration, call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+/// Gives up when it takes too long.
+pub(super) async fn within<T>(bound: Duration, call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
     timeout(bound, call).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
@@ -95,17 +92,40 @@ fn pipeline(commands: &[Cmd]) -> Pipeline {
     pipeline
 }
 
-/// How long to wait for what.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Timeouts {
-    pub(super) connect: Duration,
-    pub(super) response: Duration,
+/// Makes the way to each node.
+pub(super) struct Connector {
+    pub(super) address: Address,
+    pub(super) tls: Option<TlsCertificates>,
+}
+
+impl Connector {
+    /// The nodes that the URL names.
+    pub(super) fn seeds(&self) -> &[Node] {
+        &self.address.nodes
+    }
+
+    /// How long one answer may take, with a new connection before it.
+    pub(super) fn bound(&self) -> Duration {
+        self.address.connect_timeout + self.address.response_timeout
+    }
+
+    /// A way to a node; nothing is sent on it yet.
+    pub(super) fn standalone(&self, node: &Node) -> RedisResult<Standalone> {
+        let info = self.address.connection(node)?;
+        let client = match self.tls.clone() {
+            Some(tls) => Client::build_with_tls(info, tls)?,
+            None => Client::open(info)?,
+        };
+        let (connect, response) = (self.address.connect_timeout, self.address.response_timeout);
+        Ok(Standalone { client, connect, response, attempts: AtomicU64::new(0), place: Mutex::default() })
+    }
 }
 
 /// One server.
 pub(super) struct Standalone {
     client: Client,
-    timeouts: Timeouts,
+    connect: Duration,
+    response: Duration,
     /// Attempts to connect that have come to an end.
     attempts: AtomicU64,
     place: Mutex<Place>,
@@ -125,15 +145,16 @@ struct Current {
 }
 
 impl Standalone {
-    pub(super) fn new(client: Client, timeouts: Timeouts) -> Self {
-        Self { client, timeouts, attempts: AtomicU64::new(0), place: Mutex::default() }
-    }
-
     fn bound(&self) -> Duration {
-        self.timeouts.connect + self.timeouts.response
+        self.connect + self.response
     }
 
-    pub(super) async fn send(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
+    /// Sends commands in this order, with nothing in between. Bounded in time.
+    pub(super) async fn send_in_time(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
+        within(self.bound(), self.send(commands)).await
+    }
+
+    async fn send(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         let Current { mut connection, broken } = self.connection().await?;
         let answers = match commands {
             [command] => connection.send_packed_command(command).await.map(|answer| vec![answer]),
@@ -161,19 +182,19 @@ impl Standalone {
             return Err(failure.clone());
         }
         place.current = None;
-        let attempt = self.connect().await;
+        let attempt = self.connect_anew().await;
         self.attempts.fetch_add(1, Ordering::AcqRel);
         place.failure = attempt.as_ref().err().cloned();
         place.current = attempt.as_ref().ok().cloned();
         attempt
     }
 
-    async fn connect(&self) -> RedisResult<Current> {
+    async fn connect_anew(&self) -> RedisResult<Current> {
         let broken = Arc::new(AtomicBool::new(false));
         let noticed = Arc::clone(&broken);
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeouts.connect))
-            .set_response_timeout(Some(self.timeouts.response))
+            .set_connection_timeout(Some(self.connect))
+            .set_response_timeout(Some(self.response))
             .set_pipeline_buffer_size(BUFFER)
             .set_push_sender(move |push: PushInfo| -> Result<(), SendError> {
                 noticed.fetch_or(push.kind == PushKind::Disconnection, Ordering::AcqRel);
@@ -181,53 +202,5 @@ impl Standalone {
             });
         let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         Ok(Current { connection, broken })
-    }
-}
-
-/// The masters of a cluster.
-pub(super) struct Cluster {
-    pub(super) connection: ClusterConnection,
-    /// The longest that a call may take, redirections included.
-    pub(super) bound: Duration,
-}
-
-impl Cluster {
-    async fn send(&self, key: &[u8], commands: &[Cmd]) -> RedisResult<Vec<Value>> {
-        // Never a replica: it may not know yet that something was revoked.
-        let home = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
-        let mut answers = self.route(commands, home.clone()).await;
-        for _ in 0..REDIRECTIONS {
-            let Err(error) = &answers else { break };
-            answers = match (error.kind(), error.redirect_node()) {
-                // The connection asks who has which slot before it sends anything else.
-                (ErrorKind::Server(ServerErrorKind::Moved), _) => self.route(commands, home.clone()).await,
-                (ErrorKind::Server(ServerErrorKind::Ask), Some((node, _))) => self.ask(commands, node).await,
-                _ => break,
-            };
-        }
-        answers
-    }
-
-    async fn route(&self, commands: &[Cmd], to: SingleNodeRoutingInfo) -> RedisResult<Vec<Value>> {
-        let mut connection = self.connection.clone();
-        match commands {
-            [command] => {
-                let answer = connection.route_command(command.clone(), RoutingInfo::SingleNode(to)).await;
-                answer.map(|answer| vec![answer])
-            }
-            several => connection.route_pipeline(pipeline(several), 0, several.len(), to).await,
-        }
-    }
-
-    /// Sends commands to a node that is receiving their slot at this moment.
-    async fn ask(&self, commands: &[Cmd], node: &str) -> RedisResult<Vec<Value>> {
-        let to = node.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
-        let Some((host, port)) = to else {
-            return Err((ErrorKind::ClusterConnectionNotFound, "a redirection to nowhere").into());
-        };
-        // It holds for one command.
-        let asking: Vec<Cmd> = commands.iter().flat_map(|command| [::redis::cmd("ASKING"), command.clone()]).collect();
-        let answers = self.route(&asking, SingleNodeRoutingInfo::ByAddress { host, port }).await?;
-        Ok(answers.into_iter().skip(1).step_by(2).collect())
     }
 }

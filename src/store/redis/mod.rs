@@ -40,6 +40,7 @@
 mod accounts;
 mod address;
 mod clients;
+mod cluster;
 mod columns;
 mod failure;
 mod grants;
@@ -53,14 +54,15 @@ mod tokens;
 
 use std::{fs, io, sync::Arc};
 
-use ::redis::{Client, Cmd, RedisError, ServerErrorKind, TlsCertificates, Value, cluster::ClusterClientBuilder, cmd};
+use ::redis::{Cmd, RedisError, ServerErrorKind, TlsCertificates, Value, cmd};
 use tokio::task::JoinSet;
 
 pub(super) use self::address::Address;
 use self::{
     address::Wait,
+    cluster::Cluster,
     columns::read,
-    link::{Cluster, Link, Repeat, Standalone, Timeouts},
+    link::{Connector, Link, Repeat},
     names::Names,
     script::Invocation,
 };
@@ -227,42 +229,18 @@ fn wait_command(wait: &Wait) -> Cmd {
 }
 
 async fn connect(address: &Address) -> Result<Link, OpenError> {
-    let timeouts = Timeouts { connect: address.connect_timeout, response: address.response_timeout };
     let tls = match &address.ca {
         Some(path) => Some(TlsCertificates { client_tls: None, root_cert: Some(certificates(path)?) }),
         None => None,
     };
-    let nodes = address.connections().map_err(unusable)?;
+    let connector = Connector { address: address.clone(), tls };
     let mut last = None;
-    for node in nodes.clone() {
-        let client = match tls.clone() {
-            Some(tls) => Client::build_with_tls(node, tls),
-            None => Client::open(node),
-        };
-        let standalone = Standalone::new(client.map_err(unusable)?, timeouts);
+    for node in connector.seeds() {
+        let standalone = connector.standalone(node).map_err(unusable)?;
         match survey::survey(&standalone).await {
             Ok(false) => return Ok(Link::Standalone(Box::new(standalone))),
             Ok(true) if address.database != 0 => return Err(unusable("a cluster has no other database than 0")),
-            Ok(true) => {
-                let mut builder = ClusterClientBuilder::new(nodes)
-                    .retries(0)
-                    .connection_timeout(timeouts.connect)
-                    .response_timeout(timeouts.response)
-                    .overall_response_timeout(Some(timeouts.connect + timeouts.response));
-                if let Some(tls) = tls {
-                    builder = builder.certs(tls);
-                }
-                #[cfg(target_os = "linux")]
-                {
-                    // A node that swallows packets is given up like one that closes its connections.
-                    let settings = ::redis::io::tcp::TcpSettings::default().set_user_timeout(timeouts.response * 2);
-                    builder = builder.tcp_settings(settings);
-                }
-                let client = builder.build().map_err(unusable)?;
-                let connection = client.get_async_connection().await.map_err(unusable)?;
-                let bound = (timeouts.connect + timeouts.response) * 2;
-                return Ok(Link::Cluster(Cluster { connection, bound }));
-            }
+            Ok(true) => return Ok(Link::Cluster(Box::new(Cluster::open(connector).await.map_err(unusable)?))),
             Err(error) => last = Some(error),
         }
     }

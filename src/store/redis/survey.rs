@@ -51,6 +51,6 @@ async fn settings(server: &Standalone) -> Option<HashMap<String, String>> {
 }
 
 async fn ask(server: &Standalone, command: Cmd) -> ::redis::RedisResult<Value> {
-    let answers = server.send(&[command]).await?;
+    let answers = server.send_in_time(&[command]).await?;
     answers.into_iter().next().unwrap_or(Value::Nil).extract_error()
 }

@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sqlx::{QueryBuilder, SqliteConnection, sqlite::SqliteRow};
 
-use super::{Sqlite, clients, tokens};
+use super::{Sqlite, clients, family};
 use crate::{
     domain::account::{Consent, Session, User},
     port::store::{Archive, Entry, EntryKind, Exported, GrantFamily, StoreResult, Succession},
     store::{
-        record::{Record, archived, corrupt, family, grant, to_json, word},
+        record::{self, Record, archived, corrupt, grant, to_json, word},
         sql::{grant_columns, limit as rows},
     },
 };
@@ -97,7 +97,7 @@ impl Sqlite {
             let refresh = refresh.fetch_all(&self.readers).await?;
             let access = of("SELECT * FROM access_tokens WHERE grant_id = ? ORDER BY digest");
             let access = access.fetch_all(&self.readers).await?;
-            entries.push(Entry::Grant(Box::new(family(grant, code.as_ref(), &refresh, &access)?)));
+            entries.push(Entry::Grant(Box::new(record::family(grant, code.as_ref(), &refresh, &access)?)));
         }
         Ok(entries)
     }
@@ -159,11 +159,11 @@ async fn record(connection: &mut SqliteConnection, entry: &Entry) -> StoreResult
             forget_client(connection, id.as_str()).await?;
             clients::bury(connection, id, *reason, *at).await
         }
-        Entry::Grant(family) => record_family(connection, family).await,
+        Entry::Grant(whole) => record_family(connection, whole).await,
         Entry::AccessToken(access) => {
             let digest = access.digest.as_bytes().as_slice();
             sqlx::query("DELETE FROM access_tokens WHERE digest = ?").bind(digest).execute(&mut *connection).await?;
-            tokens::insert_access(connection, access).await
+            family::insert_access(connection, access).await
         }
         Entry::RevokedAccess { id, expires_at } => {
             let insert = "INSERT OR REPLACE INTO revoked_access_tokens (token_id, expires_at) VALUES (?, ?)";
@@ -209,16 +209,16 @@ async fn forget_client(connection: &mut SqliteConnection, id: &str) -> StoreResu
     Ok(())
 }
 
-async fn record_family(connection: &mut SqliteConnection, family: &GrantFamily) -> StoreResult<()> {
-    let id = family.grant.id.as_str();
+async fn record_family(connection: &mut SqliteConnection, whole: &GrantFamily) -> StoreResult<()> {
+    let id = whole.grant.id.as_str();
     // What hangs off it goes with it.
     sqlx::query("DELETE FROM grants WHERE id = ?").bind(id).execute(&mut *connection).await?;
-    tokens::insert_grant(connection, &family.grant).await?;
-    if let Some((code, spent_at)) = &family.code {
-        tokens::insert_code(connection, code, id, *spent_at).await?;
+    family::insert_grant(connection, &whole.grant).await?;
+    if let Some((code, spent_at)) = &whole.code {
+        family::insert_code(connection, code, id, *spent_at).await?;
     }
-    for (token, succession) in &family.refresh {
-        tokens::insert_refresh(connection, token, id).await?;
+    for (token, succession) in &whole.refresh {
+        family::insert_refresh(connection, token, id).await?;
         if let Some(Succession { at, sealed_successor, successor }) = succession {
             let rotate =
                 "UPDATE refresh_tokens SET rotated_at = ?2, sealed_successor = ?3, successor = ?4 WHERE digest = ?1";
@@ -231,8 +231,8 @@ async fn record_family(connection: &mut SqliteConnection, family: &GrantFamily) 
                 .await?;
         }
     }
-    for access in &family.access {
-        tokens::insert_access(connection, access).await?;
+    for access in &whole.access {
+        family::insert_access(connection, access).await?;
     }
     Ok(())
 }

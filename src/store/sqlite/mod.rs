@@ -8,6 +8,7 @@
 mod accounts;
 mod archive;
 mod clients;
+mod family;
 mod keys;
 mod tokens;
 mod writer;
