@@ -104,8 +104,19 @@ pub(super) async fn run(verb: Verb) -> Result<(), Failure> {
         }
     }
     let bar = ProgressBar::no_length();
+    let mut verified = Vec::new();
     let watch = &mut |progress: &Progress| {
-        show(progress, &bar, &|next| write_state(&arguments.state, &State { pass: pass.clone(), next }))
+        show(progress, &bar);
+        match progress {
+            Progress::Kind { .. } => {}
+            Progress::Copied { next, .. } => {
+                write_state(&arguments.state, &State { pass: pass.clone(), next: next.clone() })?;
+            }
+            Progress::Verified { kind, summary } => {
+                verified.push(format!("{:22} {}", kind.as_str(), summary.entries));
+            }
+        }
+        Ok(())
     };
     let copied = copy(&source, &destination, &kinds, start, watch).await;
     bar.finish_and_clear();
@@ -116,6 +127,7 @@ pub(super) async fn run(verb: Verb) -> Result<(), Failure> {
         remove_state(&arguments.state)?;
     }
     copied?;
+    verified.iter().try_for_each(|line| output::line(line))?;
     output::line("both stores hold the same")
 }
 
@@ -160,7 +172,7 @@ fn url(text: &str) -> Result<StoreUrl, Failure> {
     StoreUrl::parse(&text).map_err(|problem| Failure::usage(format!("the URL of a store {problem}")))
 }
 
-fn show(progress: &Progress, bar: &ProgressBar, note: &dyn Fn(Position) -> io::Result<()>) -> io::Result<()> {
+fn show(progress: &Progress, bar: &ProgressBar) {
     match progress {
         Progress::Kind { kind, entries } => {
             bar.reset();
@@ -170,16 +182,9 @@ fn show(progress: &Progress, bar: &ProgressBar, note: &dyn Fn(Position) -> io::R
                 bar.set_style(style);
             }
         }
-        Progress::Copied { entries, next } => {
-            bar.inc(*entries);
-            note(next.clone())?;
-        }
-        Progress::Verified { kind, summary } => {
-            bar.suspend(|| output::line(&format!("{:22} {}", kind.as_str(), summary.entries)))
-                .map_err(|_| io::Error::other("standard output is closed"))?;
-        }
+        Progress::Copied { entries, .. } => bar.inc(*entries),
+        Progress::Verified { kind, .. } => bar.set_message(format!("compared the {kind}")),
     }
-    Ok(())
 }
 
 /// Where the same copy was interrupted.
