@@ -5,8 +5,13 @@
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod support;
 
+#[path = "../support/engines.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
+mod engines;
+
 mod drain;
 mod human;
 mod restart;
 mod secrets_in_logs;
+mod upgrade;
 mod worker;

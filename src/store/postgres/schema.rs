@@ -13,7 +13,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
-    migrate::{Migrate, MigrateError, Migration, Migrator},
+    migrate::{MigrateError, Migration, Migrator},
 };
 use tokio::time::timeout;
 
@@ -32,6 +32,12 @@ static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
 
 /// How long a server may take to let us in when a store is opened.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The number of the lock that whoever migrates holds: "gateward" in ASCII.
+const LOCK: i64 = 0x6761_7465_7761_7264;
+
+/// How often whoever waits for the lock asks for it.
+const LOCK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How the description of a migration starts that older versions can live with.
 const EXPAND: &str = "expand";
@@ -63,16 +69,27 @@ pub(super) async fn bring_up_to_date(address: &Address, migrations: Migrations) 
 
 /// Each migration is one transaction. Whoever drops this drops the connection, and the server undoes what was under way.
 async fn migrate(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    let locked = match connection.lock().await {
+    let locked = match lock(connection).await {
         Ok(()) => true,
         // An engine without advisory locks. There, too, each migration happens once: the second one to try fails, and finds
         // nothing left to do when it is started again.
-        Err(MigrateError::Execute(error)) if is_not_supported(&error) => false,
-        Err(error) => return Err(error),
+        Err(error) if is_not_supported(&error) => false,
+        Err(error) => return Err(error.into()),
     };
     MIGRATOR.run_direct(None, connection, false).await?;
     if locked {
-        connection.unlock().await?;
+        sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Asks for the lock until it is there. A statement that waited for it would look to `CREATE INDEX CONCURRENTLY`, in the
+/// session that holds the lock, like somebody to wait for: a deadlock.
+async fn lock(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let ask = "SELECT pg_try_advisory_lock($1)";
+    while !sqlx::query_scalar::<_, bool>(ask).bind(LOCK).fetch_one(&mut *connection).await? {
+        #[expect(clippy::disallowed_methods, reason = "the server has no way to tell when the lock is free")]
+        tokio::time::sleep(LOCK_INTERVAL).await;
     }
     Ok(())
 }
