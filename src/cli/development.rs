@@ -21,7 +21,10 @@ use crate::{
     http::path,
     port::store::Page,
     protocol::secret::Secret,
-    service::administer_clients::ClientSpec,
+    service::{
+        administer_clients::{ClientError, ClientSpec},
+        administer_users::UserError,
+    },
 };
 
 const WORKER: &str = "worker";
@@ -68,8 +71,12 @@ async fn first_user(assembly: &Assembly, now: Timestamp) -> Result<Option<Secret
     }
     let password = authority.draw_password();
     let admin = Username::parse("admin").map_err(|error| Failure::failed(&error))?;
-    authority.create_user(admin, Secret::new(password.expose()), now).await?;
-    Ok(Some(password))
+    match authority.create_user(admin, Secret::new(password.expose()), now).await {
+        Ok(_) => Ok(Some(password)),
+        // Another instance was first, and has said its password.
+        Err(UserError::Taken(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A client whose secret lies in a file, so that the curl line works at every start. Whether there is one.
@@ -92,7 +99,12 @@ async fn worker(assembly: &Assembly, now: Timestamp) -> Result<bool, Failure> {
         may_introspect: false,
         jwks: None,
     };
-    let created = authority.create_client(Some(id), spec, now).await?;
+    let created = match authority.create_client(Some(id), spec, now).await {
+        Ok(created) => created,
+        // Another instance was first; its secret may be in this directory, or in one of its own.
+        Err(ClientError::Taken(_)) => return Ok(secret_file(assembly).exists()),
+        Err(error) => return Err(error.into()),
+    };
     if let Some(secret) = created.secret {
         // Nothing else may have made it: the store and the master key can be elsewhere.
         private_directory(&assembly.config.data_directory)?;
