@@ -13,5 +13,7 @@ mod drain;
 mod human;
 mod restart;
 mod secrets_in_logs;
+mod secrets_in_stores;
+mod story;
 mod upgrade;
 mod worker;
