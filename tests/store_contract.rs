@@ -1,8 +1,6 @@
 //! Every store keeps the same contract, and the contract notices stores that do not.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 #[path = "support/engines.rs"]
-#[expect(dead_code, reason = "shared with other test binaries")]
 mod engines;
 
 use std::{collections::BTreeSet, fs, time::Duration};

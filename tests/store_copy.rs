@@ -1,8 +1,12 @@
 //! Whole stores, moved from one backend to another: nothing is lost on the way, and what arrives works.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[path = "support/engines.rs"]
+mod engines;
+
 use std::{collections::BTreeMap, sync::Arc};
 
+use engines::sqlite;
 use gateward::{
     domain::{
         access::Standing,
@@ -24,15 +28,6 @@ use gateward::{
         verified_refresh,
     },
 };
-
-/// What a fresh, empty store is made of: the store, and what must be kept while it is used.
-type Fresh<K> = (Stores, K);
-
-async fn sqlite() -> Fresh<tempfile::TempDir> {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("gateward.db");
-    (Stores::open(&format!("sqlite:{}", path.display())).await.unwrap(), directory)
-}
 
 fn single(name: &str) -> SingleUse {
     SingleUse { id: ReplayId::of(&[name.as_bytes()]), until: at(600) }
@@ -283,7 +278,11 @@ macro_rules! archive_contract {
     };
 }
 
-archive_contract!(in_sqlite, crate::sqlite);
+archive_contract!(in_sqlite, crate::engines::sqlite);
+archive_contract!(in_postgres, crate::engines::postgres);
+archive_contract!(in_redis, crate::engines::redis);
+archive_contract!(in_redis_cluster, crate::engines::redis_cluster);
+archive_contract!(in_postgres_and_redis, crate::engines::postgres_and_redis);
 
 #[tokio::test]
 async fn what_the_destination_held_before_is_noticed() {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 #[path = "support/engines.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
 mod engines;
 
 use std::{

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 #[path = "support/engines.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
 mod engines;
 
 #[path = "support/private_redis.rs"]
@@ -30,6 +31,7 @@ use gateward::{
 };
 use private_redis::{PrivateRedis, ask};
 use redis::{Client, cmd};
+use url::Url;
 
 async fn open(url: &str) -> Stores {
     Stores::open(url).await.unwrap()
@@ -140,7 +142,11 @@ async fn in_a_cluster_a_grant_is_in_one_slot_and_grants_are_on_every_master() {
     let mut slots: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for node in nodes.lines().filter(|node| node.contains("master")) {
         let address = node.split([' ', '@']).nth(1).unwrap();
-        let found = keys(&Client::open(format!("redis://{address}")).unwrap(), &prefix).await;
+        let (host, port) = address.rsplit_once(':').unwrap();
+        let mut url: Url = redis_cluster_url().parse().unwrap();
+        url.set_host(Some(host)).unwrap();
+        url.set_port(Some(port.parse().unwrap())).unwrap();
+        let found = keys(&Client::open(url.as_str()).unwrap(), &prefix).await;
         let of_grants = found.iter().filter(|key| key.ends_with("}:grant") || key.ends_with("}:ends"));
         let before = slots.len();
         for key in of_grants {

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod checker;
+#[path = "../support/engines.rs"]
+mod engines;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,7 +21,6 @@ use gateward::{
         },
     },
 };
-use tempfile::TempDir;
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::checker::{Event, Model, Ticks, is_linearizable};
@@ -310,14 +311,32 @@ async fn in_memory_every_history_has_an_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn in_sqlite_every_history_has_an_order() {
-    let (stores, _kept) = sqlite().await;
+    let (stores, _kept) = engines::sqlite().await;
     every_history_has_an_order(stores).await;
 }
 
-async fn sqlite() -> (Stores, TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("gateward.db");
-    (Stores::open(&format!("sqlite:{}", path.display())).await.unwrap(), directory)
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn in_postgres_every_history_has_an_order() {
+    let (stores, _kept) = engines::postgres().await;
+    every_history_has_an_order(stores).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn in_redis_every_history_has_an_order() {
+    let (stores, _kept) = engines::redis().await;
+    every_history_has_an_order(stores).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn in_redis_cluster_every_history_has_an_order() {
+    let (stores, _kept) = engines::redis_cluster().await;
+    every_history_has_an_order(stores).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn in_postgres_and_redis_every_history_has_an_order() {
+    let (stores, _kept) = engines::postgres_and_redis().await;
+    every_history_has_an_order(stores).await;
 }
 
 #[tokio::test]

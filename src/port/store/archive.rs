@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::StoreResult;
+use super::{Change, StoreResult};
 use crate::domain::{
     access::{OpaqueRecord, Subject},
     account::{Consent, Session, User},
@@ -180,6 +180,23 @@ impl Entry {
             Self::Consent(_) => EntryKind::Consent,
             Self::LoginFailures { .. } => EntryKind::LoginFailures,
             Self::SigningKey(_) => EntryKind::SigningKey,
+        }
+    }
+
+    /// What others have to hear of when it is recorded.
+    pub fn change(&self) -> Option<Change> {
+        match self {
+            Self::Client(client) => Some(Change::Client(client.id.clone())),
+            Self::RemovedClient { id, .. } => Some(Change::Client(id.clone())),
+            Self::SigningKey(_) => Some(Change::SigningKeys),
+            Self::Grant(_)
+            | Self::AccessToken(_)
+            | Self::RevokedAccess { .. }
+            | Self::SingleUse(_)
+            | Self::User(_)
+            | Self::Session(_)
+            | Self::Consent(_)
+            | Self::LoginFailures { .. } => None,
         }
     }
 

@@ -145,17 +145,21 @@ impl Archive for Postgres {
     }
 
     async fn import(&self, entries: &[Entry]) -> StoreResult<()> {
-        let entries: Arc<[Entry]> = entries.into();
-        self.transaction(move |connection| {
-            let entries = entries.clone();
+        let recorded: Arc<[Entry]> = entries.into();
+        let recording = self.transaction(move |connection| {
+            let entries = recorded.clone();
             Box::pin(async move {
                 for entry in &*entries {
                     record(connection, entry).await?;
                 }
                 Ok(End::Commit(()))
             })
-        })
-        .await
+        });
+        recording.await?;
+        for change in entries.iter().filter_map(Entry::change) {
+            self.announce(&change).await;
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Accounts in Redis: each is a hash; sessions are one hash, with lists by time and by account. All of it is in one slot, so
 //! that disabling an account ends its sessions in the same step.
 
+use std::fmt;
+
 use ::redis::{Cmd, Value, cmd};
 use async_trait::async_trait;
 
@@ -30,33 +32,58 @@ static CLOSE_SESSION: Script = script!(" flags=allow-oom", "sessions.lua", "clos
 static FIND_SESSION: Script = script!(" flags=no-writes", "find_session.lua");
 static ADD_CONSENT: Script = script!("", "add_consent.lua");
 static FORGET_CONSENTS: Script = script!(" flags=allow-oom", "forget_consents.lua");
+static FORGET_CONSENTS_OF_CLIENT: Script = script!(" flags=allow-oom", "forget_consents_of_client.lua");
 static COUNT_FAILURE: Script = script!("", "count_failure.lua");
 static FAILURES: Script = script!(" flags=no-writes", "failures.lua");
 static CLEAR_FAILURES: Script = script!(" flags=allow-oom", "clear_failures.lua");
 static PURGE: Script = script!(" flags=allow-oom", "sessions.lua", "purge_accounts.lua");
 
-/// What names consent to a client at a resource; neither part holds a space.
-fn consent_field(client: &ClientId, resource: &ResourceUri) -> String {
+/// How many consents are forgotten in one step: other calls wait as long as it takes.
+const CONSENTS: u64 = 500;
+
+/// What names consent to a client at a resource, for one human; neither part holds a space.
+pub(super) fn consent_field(client: &ClientId, resource: &ResourceUri) -> String {
     format!("{client} {}", resource.canonical())
 }
 
+/// The same in the list of what all humans agreed to; no part holds a space.
+pub(super) fn consent_member(client: &ClientId, user: &UserId, resource: &ResourceUri) -> String {
+    format!("{client} {user} {}", resource.canonical())
+}
+
+/// The fields of an account.
+pub(super) fn user_fields(user: &User) -> StoreResult<[(&'static str, String); 5]> {
+    Ok([
+        ("id", user.id.to_string()),
+        ("username", user.username.as_str().to_owned()),
+        ("password_hash", user.password.expose().to_owned()),
+        ("status", word(&user.status)?),
+        ("created_at", user.created_at.unix().to_string()),
+    ])
+}
+
 impl Redis {
-    fn user(&self, id: &str) -> String {
+    pub(super) fn user(&self, id: &str) -> String {
         self.names.accounts(format_args!("user:{id}"))
     }
 
-    fn consents(&self, id: &UserId) -> String {
+    pub(super) fn consents(&self, id: impl fmt::Display) -> String {
         self.names.accounts(format_args!("consents:{id}"))
     }
 
+    /// A list of the consents of all, by client.
+    pub(super) fn all_consents(&self) -> String {
+        self.names.accounts("consents")
+    }
+
     /// A script whose keys begin with those of sessions.
-    fn on_sessions(&self, script: &'static Script) -> Invocation {
+    pub(super) fn on_sessions(&self, script: &'static Script) -> Invocation {
         let [sessions, seen, authenticated, by_user] =
             ["sessions", "seen", "authenticated", "by-user"].map(|kind| self.names.accounts(kind));
         script.call([&sessions, &seen, &authenticated, &by_user])
     }
 
-    fn on_failures(&self, script: &'static Script) -> Invocation {
+    pub(super) fn on_failures(&self, script: &'static Script) -> Invocation {
         let [failures, windows] = ["failures", "windows"].map(|kind| self.names.accounts(kind));
         script.call([&failures, &windows])
     }
@@ -67,7 +94,7 @@ impl Redis {
         read(self.tell(change).await?)
     }
 
-    async fn users(&self, ids: &[String]) -> StoreResult<Vec<User>> {
+    pub(super) async fn users(&self, ids: &[String]) -> StoreResult<Vec<User>> {
         let get = |id: &String| -> Cmd {
             let mut get = cmd("HGETALL");
             get.arg(self.user(id));
@@ -90,13 +117,7 @@ impl AccountStore for Redis {
     async fn create_user(&self, user: &User) -> StoreResult<Creation> {
         let [names, by_name] = ["names", "by-name"].map(|kind| self.names.accounts(kind));
         let create = CREATE.call([&self.user(user.id.as_str()), &names, &by_name]);
-        let create = create
-            .arg(user.id.as_str())
-            .arg(user.username.as_str())
-            .arg(&[("id", user.id.as_str()), ("username", user.username.as_str())])
-            .arg(&[("password_hash", user.password.expose())])
-            .arg(&[("status", word(&user.status)?)])
-            .arg(&[("created_at", user.created_at.unix())]);
+        let create = create.arg(user.id.as_str()).arg(user.username.as_str()).arg(&user_fields(user)?);
         Ok(if read(self.tell(create).await?)? { Creation::Created } else { Creation::Taken })
     }
 
@@ -185,16 +206,30 @@ impl AccountStore for Redis {
     }
 
     async fn add_consent(&self, consent: &Consent) -> StoreResult<()> {
-        let add = ADD_CONSENT.call([&self.consents(&consent.user_id)]);
-        let add = add.arg(consent_field(&consent.client_id, &consent.resource)).arg(consent.updated_at.unix());
-        let scope = consent.scope.to_string();
+        let Consent { user_id, client_id, resource, scope, updated_at } = consent;
+        let add = ADD_CONSENT.call([&self.consents(user_id), &self.all_consents()]);
+        let add = add.arg(consent_field(client_id, resource)).arg(consent_member(client_id, user_id, resource));
+        let (add, scope) = (add.arg(updated_at.unix()), scope.to_string());
         let add = scope.split_ascii_whitespace().fold(add, |add, word| add.arg(word));
         self.tell(add).await.map(drop)
     }
 
     async fn forget_consents(&self, user: &UserId, client: Option<&ClientId>) -> StoreResult<u64> {
-        let forget = FORGET_CONSENTS.call([&self.consents(user)]);
+        let forget = FORGET_CONSENTS.call([&self.consents(user), &self.all_consents()]).arg(user.as_str());
         read(self.tell(forget.arg(client.map_or("", ClientId::as_str))).await?)
+    }
+
+    async fn forget_consents_of_client(&self, client: &ClientId) -> StoreResult<u64> {
+        let mut forgotten = 0;
+        loop {
+            let forget = FORGET_CONSENTS_OF_CLIENT.call([&self.all_consents()]);
+            let forget = forget.arg(client.as_str()).arg(CONSENTS).arg(self.consents(""));
+            let some: u64 = read(self.tell(forget).await?)?;
+            forgotten += some;
+            if some < CONSENTS {
+                return Ok(forgotten);
+            }
+        }
     }
 
     async fn count_failure(&self, key: &ReplayId, until: Timestamp, now: Timestamp) -> StoreResult<u32> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::{
     Keyed, Redis,
     columns::{Columns, read},
+    news::announced,
     script::{Invocation, Script, script},
 };
 use crate::{
@@ -15,13 +16,13 @@ use crate::{
         identifier::ClientId,
         time::Timestamp,
     },
-    port::store::{ClientStore, Insertion, Page, ReapRule, Replacement, StoreResult},
+    port::store::{Change, ClientStore, Insertion, Page, ReapRule, Replacement, StoreResult},
     store::record::{client, corrupt, entry, to_json, word},
 };
 
 static INSERT: Script = script!("", "insert_client.lua");
-static REPLACE: Script = script!("", "replace_client.lua");
-static REMOVE: Script = script!(" flags=allow-oom", "remove_client.lua");
+static REPLACE: Script = script!("", "announce.lua", "replace_client.lua");
+static REMOVE: Script = script!(" flags=allow-oom", "announce.lua", "remove_client.lua");
 static TOUCH: Script = script!("", "touch_client.lua");
 static PURGE: Script = script!(" flags=allow-oom", "purge_tombstones.lua");
 
@@ -54,6 +55,17 @@ fn columns(client: &Client) -> StoreResult<[Column; 17]> {
     ])
 }
 
+/// All that is filled of a client.
+pub(super) fn client_fields(client: &Client) -> StoreResult<Vec<(&'static str, Vec<u8>)>> {
+    let number = |number: String| Some(number.into_bytes());
+    let all = columns(client)?.into_iter().chain([
+        ("created_at", number(client.created_at.unix().to_string())),
+        ("last_used_at", client.last_used_at.and_then(|at| number(at.unix().to_string()))),
+        ("version", number(client.version.to_string())),
+    ]);
+    Ok(all.filter_map(|(name, value)| Some((name, value?))).collect())
+}
+
 fn is_dynamic(client: &Client) -> &'static str {
     if client.provenance == Provenance::Dynamic { "1" } else { "0" }
 }
@@ -63,16 +75,16 @@ fn optional(time: Option<Timestamp>) -> String {
 }
 
 impl Redis {
-    fn client(&self, id: &ClientId) -> String {
+    pub(super) fn client(&self, id: &ClientId) -> String {
         self.names.clients(format_args!("client:{id}"))
     }
 
-    fn lists<const N: usize>(&self, kinds: [&str; N]) -> [String; N] {
+    pub(super) fn lists<const N: usize>(&self, kinds: [&str; N]) -> [String; N] {
         kinds.map(|kind| self.names.clients(kind))
     }
 
     /// Those of these that are registered, in the same order.
-    async fn registered(&self, ids: Vec<String>) -> StoreResult<Vec<Client>> {
+    pub(super) async fn registered(&self, ids: Vec<String>) -> StoreResult<Vec<Client>> {
         let get = |id: &String| -> Cmd {
             let mut get = cmd("HGETALL");
             get.arg(self.names.clients(format_args!("client:{id}")));
@@ -101,12 +113,16 @@ impl Redis {
     fn removal(&self, id: &ClientId, reason: Removal, now: Timestamp) -> StoreResult<Invocation> {
         let [ids, never_used, used, removed] = self.lists(["ids", "never-used", "used", "removed"]);
         let script = REMOVE.call([&self.client(id), &ids, &never_used, &used, &removed]);
-        Ok(script.arg(id.as_str()).arg(word(&reason)?).arg(now.unix()))
+        let script = script.arg(id.as_str()).arg(word(&reason)?).arg(now.unix());
+        Ok(self.announcing(script, &Change::Client(id.clone())))
     }
 }
 
 /// Fields and values.
-fn with_fields<V: ToRedisArgs>(script: Invocation, fields: impl IntoIterator<Item = (&'static str, V)>) -> Invocation {
+pub(super) fn with_fields<V: ToRedisArgs>(
+    script: Invocation,
+    fields: impl IntoIterator<Item = (&'static str, V)>,
+) -> Invocation {
     fields.into_iter().fold(script, |script, (name, value)| script.arg(name).arg(value))
 }
 
@@ -120,12 +136,8 @@ impl ClientStore for Redis {
             .arg(max_dynamic.map(|limit| limit.to_string()).unwrap_or_default())
             .arg(is_dynamic(client))
             .arg(client.created_at.unix())
-            .arg(optional(client.last_used_at))
-            .arg(&[("created_at", client.created_at.unix())])
-            .arg(&[("version", client.version)]);
-        let script = with_fields(script, client.last_used_at.map(|at| ("last_used_at", at.unix())));
-        let filled = columns(client)?.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let outcome: String = read(self.tell(with_fields(script, filled)).await?)?;
+            .arg(optional(client.last_used_at));
+        let outcome: String = read(self.tell(with_fields(script, client_fields(client)?)).await?)?;
         match outcome.as_str() {
             "inserted" => Ok(Insertion::Inserted),
             "taken" => Ok(Insertion::Taken),
@@ -143,10 +155,11 @@ impl ClientStore for Redis {
         let [never_used, used] = self.lists(["never-used", "used"]);
         let script = REPLACE.call([&self.client(&client.id), &never_used, &used]);
         let (filled, empty): (Vec<_>, Vec<_>) = columns(client)?.into_iter().partition(|(_, value)| value.is_some());
-        let script = script.arg(client.id.as_str()).arg(client.version).arg(is_dynamic(client)).arg(filled.len() * 2);
+        let script = script.arg(client.id.as_str()).arg(client.version).arg(is_dynamic(client));
+        let script = self.announcing(script, &Change::Client(client.id.clone())).arg(filled.len() * 2);
         let script = with_fields(script, filled.into_iter().filter_map(|(name, value)| Some((name, value?))));
         let script = empty.iter().fold(script, |script, (name, _)| script.arg(name));
-        let outcome: String = read(self.tell(script).await?)?;
+        let outcome: String = announced(self.tell(script).await?)?;
         match outcome.as_str() {
             "replaced" => Ok(Replacement::Replaced),
             "conflict" => Ok(Replacement::Conflict),
@@ -156,7 +169,7 @@ impl ClientStore for Redis {
     }
 
     async fn remove(&self, id: &ClientId, reason: Removal, now: Timestamp) -> StoreResult<bool> {
-        read(self.tell(self.removal(id, reason, now)?).await?)
+        announced(self.tell(self.removal(id, reason, now)?).await?)
     }
 
     async fn touch(&self, id: &ClientId, now: Timestamp) -> StoreResult<bool> {
@@ -182,7 +195,7 @@ impl ClientStore for Redis {
 
     async fn reap(&self, client: &Client, reason: Removal, now: Timestamp) -> StoreResult<bool> {
         let reap = self.removal(&client.id, reason, now)?.arg(optional(client.last_used_at));
-        read(self.tell(reap).await?)
+        announced(self.tell(reap).await?)
     }
 
     async fn purge_tombstones(&self, before: Timestamp, limit: u32) -> StoreResult<u64> {

@@ -1,11 +1,9 @@
 //! Lists of grants: names that may lead nowhere, in the order of their bytes.
 
-use ::redis::cmd;
-
 use super::{
     Keyed, Redis,
     columns::{Columns, read},
-    tokens::GRANT,
+    family::GRANT,
 };
 use crate::{
     domain::{
@@ -60,20 +58,8 @@ impl Redis {
 
     /// Those of these grants that there are, in the same order.
     async fn grants(&self, ids: &[GrantId]) -> StoreResult<Vec<Grant>> {
-        let mut answers = Vec::with_capacity(ids.len());
-        if self.link.is_cluster() {
-            for id in ids {
-                answers.push(self.read_one(Keyed::new("HMGET", self.names.grant(id).grant).arg(&GRANT)).await?);
-            }
-        } else if let Some(first) = ids.first() {
-            let find = |id: &GrantId| {
-                let mut find = cmd("HMGET");
-                find.arg(self.names.grant(id).grant).arg(&GRANT);
-                find
-            };
-            let commands: Vec<_> = ids.iter().map(find).collect();
-            answers = self.read(&self.names.grant(first).grant, &commands).await?;
-        }
+        let find = |id: &GrantId| Keyed::new("HMGET", self.names.grant(id).grant).arg(&GRANT);
+        let answers = self.read_each(ids.iter().map(find).collect()).await?;
         let mut grants = Vec::with_capacity(answers.len());
         for answer in answers {
             let columns = Columns::from_fields(&GRANT, read(answer)?);

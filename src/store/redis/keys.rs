@@ -9,15 +9,17 @@ use serde_json::json;
 use super::{
     Keyed, Redis,
     columns::{Columns, read},
+    news::announced,
     script::{Script, script},
 };
 use crate::{
     domain::{identifier::KeyId, key::KeyRecord},
-    port::store::{Addition, KeyStore, StoreResult},
+    port::store::{Addition, Change, KeyStore, StoreResult},
     store::record::{corrupt, key, to_json},
 };
 
-static ADD: Script = script!("", "add_key.lua");
+static ADD: Script = script!("", "announce.lua", "bytes.lua", "add_key.lua");
+static REMOVE: Script = script!(" flags=allow-oom", "announce.lua", "remove_key.lua");
 
 #[async_trait]
 impl KeyStore for Redis {
@@ -29,27 +31,33 @@ impl KeyStore for Redis {
     }
 
     async fn add(&self, key: &KeyRecord, newest: Option<&KeyId>) -> StoreResult<Addition> {
-        let record = to_json(&json!({
-            "id": key.id.as_str(),
-            "algorithm": key.algorithm.as_str(),
-            "public_jwk": to_json(&key.public)?,
-            // JSON has no bytes.
-            "sealed_private": STANDARD.encode(&key.sealed_private),
-            "created_at": key.created_at.unix(),
-            "signs_from": key.signs_from.unix(),
-        }))?;
-        let add = ADD.call([&self.names.keys()]).arg(key.id.as_str()).arg(key.algorithm.as_str()).arg(record);
-        let added: bool = read(self.tell(add.arg(newest.map_or("", KeyId::as_str))).await?)?;
+        let add = ADD.call([&self.names.keys()]).arg(key.id.as_str()).arg(key.algorithm.as_str()).arg(key_json(key)?);
+        let add = add.arg(newest.map_or("", KeyId::as_str));
+        let added: bool = announced(self.tell(self.announcing(add, &Change::SigningKeys)).await?)?;
         Ok(if added { Addition::Added } else { Addition::Superseded })
     }
 
     async fn remove(&self, id: &KeyId) -> StoreResult<bool> {
-        read(self.put([Keyed::new("HDEL", self.names.keys()).arg(id.as_str())]).await?)
+        let remove = REMOVE.call([&self.names.keys()]).arg(id.as_str());
+        announced(self.tell(self.announcing(remove, &Change::SigningKeys)).await?)
     }
 
     async fn ping(&self) -> StoreResult<()> {
         self.answers().await
     }
+}
+
+/// A key as JSON.
+pub(super) fn key_json(key: &KeyRecord) -> StoreResult<String> {
+    to_json(&json!({
+        "id": key.id.as_str(),
+        "algorithm": key.algorithm.as_str(),
+        "public_jwk": to_json(&key.public)?,
+        // JSON has no bytes.
+        "sealed_private": STANDARD.encode(&key.sealed_private),
+        "created_at": key.created_at.unix(),
+        "signs_from": key.signs_from.unix(),
+    }))
 }
 
 fn from_json(record: &[u8]) -> StoreResult<KeyRecord> {

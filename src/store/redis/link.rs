@@ -93,6 +93,7 @@ fn pipeline(commands: &[Cmd]) -> Pipeline {
 }
 
 /// Makes the way to each node.
+#[derive(Clone)]
 pub(super) struct Connector {
     pub(super) address: Address,
     pub(super) tls: Option<TlsCertificates>,
@@ -109,23 +110,36 @@ impl Connector {
         self.address.connect_timeout + self.address.response_timeout
     }
 
+    /// For a connection to a node.
+    pub(super) fn client(&self, node: &Node) -> RedisResult<Client> {
+        let info = self.address.connection(node)?;
+        match self.tls.clone() {
+            Some(tls) => Client::build_with_tls(info, tls),
+            None => Client::open(info),
+        }
+    }
+
+    /// The bounds of every connection.
+    pub(super) fn configuration(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.address.connect_timeout))
+            .set_response_timeout(Some(self.address.response_timeout))
+    }
+
     /// A way to a node; nothing is sent on it yet.
     pub(super) fn standalone(&self, node: &Node) -> RedisResult<Standalone> {
-        let info = self.address.connection(node)?;
-        let client = match self.tls.clone() {
-            Some(tls) => Client::build_with_tls(info, tls)?,
-            None => Client::open(info)?,
-        };
-        let (connect, response) = (self.address.connect_timeout, self.address.response_timeout);
-        Ok(Standalone { client, connect, response, attempts: AtomicU64::new(0), place: Mutex::default() })
+        let (client, configuration) = (self.client(node)?, self.configuration());
+        let attempts = AtomicU64::new(0);
+        Ok(Standalone { client, configuration, bound: self.bound(), attempts, place: Mutex::default() })
     }
 }
 
 /// One server.
 pub(super) struct Standalone {
     client: Client,
-    connect: Duration,
-    response: Duration,
+    configuration: AsyncConnectionConfig,
+    /// See [`Connector::bound`].
+    bound: Duration,
     /// Attempts to connect that have come to an end.
     attempts: AtomicU64,
     place: Mutex<Place>,
@@ -145,13 +159,9 @@ struct Current {
 }
 
 impl Standalone {
-    fn bound(&self) -> Duration {
-        self.connect + self.response
-    }
-
     /// Sends commands in this order, with nothing in between. Bounded in time.
     pub(super) async fn send_in_time(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
-        within(self.bound(), self.send(commands)).await
+        within(self.bound, self.send(commands)).await
     }
 
     async fn send(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
@@ -192,15 +202,12 @@ impl Standalone {
     async fn connect_anew(&self) -> RedisResult<Current> {
         let broken = Arc::new(AtomicBool::new(false));
         let noticed = Arc::clone(&broken);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect))
-            .set_response_timeout(Some(self.response))
-            .set_pipeline_buffer_size(BUFFER)
-            .set_push_sender(move |push: PushInfo| -> Result<(), SendError> {
-                noticed.fetch_or(push.kind == PushKind::Disconnection, Ordering::AcqRel);
-                Ok(())
-            });
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let hear = move |push: PushInfo| -> Result<(), SendError> {
+            noticed.fetch_or(push.kind == PushKind::Disconnection, Ordering::AcqRel);
+            Ok(())
+        };
+        let configuration = self.configuration.clone().set_pipeline_buffer_size(BUFFER).set_push_sender(hear);
+        let connection = self.client.get_multiplexed_async_connection_with_config(&configuration).await?;
         Ok(Current { connection, broken })
     }
 }

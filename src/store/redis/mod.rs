@@ -39,14 +39,18 @@
 
 mod accounts;
 mod address;
+mod archive;
 mod clients;
 mod cluster;
 mod columns;
 mod failure;
+mod family;
 mod grants;
+mod import;
 mod keys;
 mod link;
 mod names;
+mod news;
 mod purge;
 mod script;
 mod survey;
@@ -64,10 +68,11 @@ use self::{
     columns::read,
     link::{Connector, Link, Repeat},
     names::Names,
+    news::{Feed, Place},
     script::Invocation,
 };
 use super::{OpenError, record::corrupt};
-use crate::port::store::{StoreError, StoreResult};
+use crate::port::store::{ChangeFeed, StoreError, StoreResult};
 
 /// One server or cluster that is open; implements every family.
 #[derive(Clone)]
@@ -75,6 +80,8 @@ pub(super) struct Redis {
     link: Arc<Link>,
     names: Names,
     wait: Option<Wait>,
+    /// Where news of changes can be heard.
+    news: Arc<Place>,
 }
 
 /// A command with the key that says where it goes.
@@ -102,8 +109,15 @@ impl Redis {
     pub(super) async fn open(address: &Address) -> Result<Arc<Self>, OpenError> {
         // rustls has to be told once per process which cryptography to use; somebody may have done so already.
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        let link = connect(address).await?;
-        Ok(Arc::new(Self { link: Arc::new(link), names: Names::new(&address.prefix), wait: address.wait }))
+        let (link, connector) = connect(address).await?;
+        let names = Names::new(&address.prefix);
+        let news = Arc::new(Place { connector, channel: names.changes() });
+        Ok(Arc::new(Self { link: Arc::new(link), names, wait: address.wait, news }))
+    }
+
+    /// A feed of its own, which connects when it is listened to.
+    pub(super) fn watch(&self) -> Box<dyn ChangeFeed> {
+        Box::new(Feed::new(Arc::clone(&self.news)))
     }
 
     /// Reads with commands whose keys are all in the slot of `key`.
@@ -121,6 +135,26 @@ impl Redis {
     /// Reads with a script.
     async fn ask(&self, script: Invocation) -> StoreResult<Value> {
         self.run(&[], &script, None, Repeat::Harmless).await
+    }
+
+    /// Reads with commands wherever their keys are; the answers are in the same order.
+    async fn read_each(&self, keyed: Vec<Keyed>) -> StoreResult<Vec<Value>> {
+        let Some(first) = keyed.first().map(|keyed| keyed.key.clone()) else { return Ok(Vec::new()) };
+        if !self.link.is_cluster() {
+            let commands: Vec<Cmd> = keyed.into_iter().map(|keyed| keyed.command).collect();
+            return self.read(&first, &commands).await;
+        }
+        let mut answers = vec![Value::Nil; keyed.len()];
+        let mut reads = JoinSet::new();
+        for (place, keyed) in keyed.into_iter().enumerate() {
+            let this = self.clone();
+            reads.spawn(async move { this.read_one(keyed).await.map(|answer| (place, answer)) });
+        }
+        while let Some(read) = reads.join_next().await {
+            let (place, answer) = read.map_err(|error| StoreError::Unavailable(error.into()))??;
+            answers[place] = answer;
+        }
+        Ok(answers)
     }
 
     /// Changes something with a script.
@@ -228,7 +262,8 @@ fn wait_command(wait: &Wait) -> Cmd {
     command
 }
 
-async fn connect(address: &Address) -> Result<Link, OpenError> {
+/// The way to the server or cluster, and to each of its nodes that the URL names.
+async fn connect(address: &Address) -> Result<(Link, Connector), OpenError> {
     let tls = match &address.ca {
         Some(path) => Some(TlsCertificates { client_tls: None, root_cert: Some(certificates(path)?) }),
         None => None,
@@ -238,9 +273,12 @@ async fn connect(address: &Address) -> Result<Link, OpenError> {
     for node in connector.seeds() {
         let standalone = connector.standalone(node).map_err(unusable)?;
         match survey::survey(&standalone).await {
-            Ok(false) => return Ok(Link::Standalone(Box::new(standalone))),
+            Ok(false) => return Ok((Link::Standalone(Box::new(standalone)), connector)),
             Ok(true) if address.database != 0 => return Err(unusable("a cluster has no other database than 0")),
-            Ok(true) => return Ok(Link::Cluster(Box::new(Cluster::open(connector).await.map_err(unusable)?))),
+            Ok(true) => {
+                let cluster = Cluster::open(connector.clone()).await.map_err(unusable)?;
+                return Ok((Link::Cluster(Box::new(cluster)), connector));
+            }
             Err(error) => last = Some(error),
         }
     }

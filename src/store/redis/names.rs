@@ -67,6 +67,11 @@ impl Names {
         format!("{}ping", self.prefix)
     }
 
+    /// The channel on which others hear of changes.
+    pub(super) fn changes(&self) -> String {
+        format!("{}changes", self.prefix)
+    }
+
     pub(super) fn grant(&self, id: &GrantId) -> GrantKeys {
         let tag = tag(id.as_str());
         GrantKeys { grant: self.name(&tag, "grant"), ends: self.name(&tag, "ends") }

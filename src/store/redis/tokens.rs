@@ -1,30 +1,31 @@
 //! Grants in Redis, and what hangs off them.
 
+use ::redis::Value;
 use async_trait::async_trait;
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{
     Keyed, Redis,
     columns::{Columns, read},
+    family::{CODE, GRANT, access_json, code_fields, grant_fields, read_refresh},
     names::{GrantKeys, base64},
     script::{Invocation, Script, script},
 };
 use crate::{
     domain::{
-        access::{AccessToken, OpaqueRecord, Standing, Subject},
+        access::{AccessToken, OpaqueRecord, Standing},
         assertion::SingleUse,
         code::{CodeRecord, NewCode, VerifiedCode},
         credential::{AuthorizationCode, Digest, OpaqueAccessToken, RefreshToken},
         grant::{Grant, Revocation, RevocationReason},
         identifier::{ClientId, GrantId, TokenId},
-        refresh::{RefreshRecord, VerifiedRefresh},
+        refresh::{NewRefresh, RefreshRecord, VerifiedRefresh},
         time::Timestamp,
     },
     port::store::{
         GrantFilter, Issue, Owner, Page, Recording, Redemption, Rotation, StoreError, StoreResult, TokenStore, Use,
     },
-    store::record::{access, code, corrupt, grant, refresh, to_json, word},
+    store::record::{access, code, corrupt, grant, refresh, word},
 };
 
 static OPEN_GRANT: Script = script!("", "open_grant.lua");
@@ -35,23 +36,6 @@ static FIND_REFRESH: Script = script!(" flags=no-writes", "find_refresh.lua");
 static REVOKE_GRANT: Script = script!(" flags=allow-oom", "revoke_grant.lua");
 static USE_ONCE: Script = script!("", "use_once.lua");
 
-/// The columns of a grant.
-pub(super) const GRANT: [&str; 10] = [
-    "grant_id",
-    "grant_client",
-    "grant_user",
-    "grant_scope",
-    "grant_resources",
-    "grant_auth_time",
-    "grant_created_at",
-    "grant_expires_at",
-    "revoked_at",
-    "revocation_reason",
-];
-
-/// Those of its code beside them.
-const CODE: [&str; 5] = ["digest", "redirect_uri", "challenge", "expires_at", "spent_at"];
-
 /// What Redis may forget a day after it is over. Redis measures spans by a clock of its own, which knows nothing of `now`.
 fn span(from: Timestamp, to: Timestamp) -> u64 {
     const DAY: u64 = 86_400;
@@ -61,26 +45,6 @@ fn span(from: Timestamp, to: Timestamp) -> u64 {
 
 fn leads_to(key: String, grant: impl AsRef<str>, seconds: u64) -> Keyed {
     Keyed::new("SET", key).arg(grant.as_ref()).arg("EX").arg(seconds)
-}
-
-fn access_json(token: &AccessToken) -> StoreResult<String> {
-    let (grant_id, user_id, auth_time) = match &token.subject {
-        Subject::User { user_id, grant_id, auth_time } => {
-            (Some(grant_id.as_str()), Some(user_id.as_str()), Some(auth_time.unix()))
-        }
-        Subject::Client => (None, None, None),
-    };
-    to_json(&json!({
-        "token_id": token.id.as_str(),
-        "client_id": token.client_id.as_str(),
-        "grant_id": grant_id,
-        "user_id": user_id,
-        "auth_time": auth_time,
-        "scope": token.scope.to_string(),
-        "audience": token.audience.as_str(),
-        "issued_at": token.issued_at.unix(),
-        "expires_at": token.expires_at.unix(),
-    }))
 }
 
 /// The arguments of `record.lua`.
@@ -106,14 +70,60 @@ impl Redis {
 
     /// Entries that lead to what is issued.
     fn entries(&self, issue: &Issue, grant: &GrantId) -> Vec<Keyed> {
-        let refresh = issue.refresh.iter().map(|token| {
-            leads_to(self.names.refresh(&token.digest), grant.as_str(), span(token.issued_at, token.expires_at))
-        });
-        let access = issue.access.iter().map(|OpaqueRecord { digest, token }| {
-            let to = format!("g{grant}");
-            leads_to(self.names.access(digest), to, span(token.issued_at, token.expires_at))
-        });
-        refresh.chain(access).collect()
+        let refresh = issue.refresh.iter().map(|token| self.to_refresh(token, grant));
+        refresh.chain(issue.access.iter().map(|access| self.to_access(access, grant))).collect()
+    }
+
+    /// Leads from a refresh token to its grant.
+    pub(super) fn to_refresh(&self, token: &NewRefresh, grant: &GrantId) -> Keyed {
+        leads_to(self.names.refresh(&token.digest), grant.as_str(), span(token.issued_at, token.expires_at))
+    }
+
+    /// Leads from an opaque access token to its grant.
+    pub(super) fn to_access(&self, OpaqueRecord { digest, token }: &OpaqueRecord, grant: &GrantId) -> Keyed {
+        leads_to(self.names.access(digest), format!("g{grant}"), span(token.issued_at, token.expires_at))
+    }
+
+    /// Leads from a code that was not spent to its grant.
+    pub(super) fn to_code(&self, code: &NewCode, grant: &Grant) -> Keyed {
+        leads_to(self.names.code(&code.digest), grant.id.as_str(), span(grant.created_at, code.expires_at))
+    }
+
+    /// What says to a purge where a grant is and when to come by; written before the grant is.
+    pub(super) fn schedule(&self, grant: &Grant, code: Option<&NewCode>, due: Timestamp) -> Vec<Keyed> {
+        let id = grant.id.as_str();
+        let code = code.map(|code| base64(code.digest.as_bytes())).unwrap_or_default();
+        let owners = format!("{} {} {code}", grant.client_id, grant.user_id);
+        vec![
+            Keyed::new("HSET", self.names.owners()).arg(id).arg(owners),
+            Keyed::new("ZADD", self.names.due()).arg(due.unix()).arg(id),
+        ]
+    }
+
+    /// The lists that a grant is in.
+    pub(super) fn listings(&self, grant: &Grant) -> Vec<Keyed> {
+        let lists = [
+            self.names.all_grants(),
+            self.names.grants_of_client(&grant.client_id),
+            self.names.grants_of_user(&grant.user_id),
+        ];
+        lists.map(|list| Keyed::new("ZADD", list).arg(0).arg(grant.id.as_str())).into()
+    }
+
+    /// Runs a script that records a grant, after what schedules it and then what leads to it: from the first step on a purge
+    /// comes by and takes away what leads to a grant that never came to be.
+    pub(super) async fn tell_scheduled(
+        &self,
+        scheduled: Vec<Keyed>,
+        mut entries: Vec<Keyed>,
+        script: Invocation,
+    ) -> StoreResult<Value> {
+        if self.link.is_cluster() {
+            self.note(scheduled).await?;
+        } else {
+            entries.splice(0..0, scheduled);
+        }
+        self.tell_after(entries, script).await
     }
 
     /// Runs a script that records an issue, and sees that the grant is pruned in time.
@@ -143,49 +153,12 @@ impl Redis {
 #[async_trait]
 impl TokenStore for Redis {
     async fn open_grant(&self, grant: &Grant, code: &NewCode) -> StoreResult<()> {
-        let id = grant.id.as_str();
+        let due = code.expires_at.min(grant.expires_at);
         let script = OPEN_GRANT.call([&self.names.grant(&grant.id).grant]);
-        let script = script
-            .arg(&[
-                ("grant_id", id),
-                ("grant_client", grant.client_id.as_str()),
-                ("grant_user", grant.user_id.as_str()),
-            ])
-            .arg(&[("grant_scope", grant.scope.to_string()), ("grant_resources", to_json(&grant.resources)?)])
-            .arg(&[
-                ("grant_auth_time", grant.auth_time.unix()),
-                ("grant_created_at", grant.created_at.unix()),
-                ("grant_expires_at", grant.expires_at.unix()),
-                ("expires_at", code.expires_at.unix()),
-                ("due", code.expires_at.min(grant.expires_at).unix()),
-            ])
-            .arg(&[("digest", code.digest.as_bytes()), ("challenge", code.challenge.as_bytes())])
-            .arg(&[("redirect_uri", code.redirect.uri().as_str())]);
-        let script = match grant.revocation {
-            Some(Revocation { at, reason }) => {
-                script.arg("revoked_at").arg(at.unix()).arg("revocation_reason").arg(word(&reason)?)
-            }
-            None => script,
-        };
-        let due = code.expires_at.min(grant.expires_at).unix();
-        let owners = format!("{} {} {}", grant.client_id, grant.user_id, base64(code.digest.as_bytes()));
-        // From here on a purge comes by and takes away what leads to a grant that never came to be.
-        let announced = vec![
-            Keyed::new("HSET", self.names.owners()).arg(id).arg(owners),
-            Keyed::new("ZADD", self.names.due()).arg(due).arg(id),
-        ];
-        let mut entries = vec![
-            Keyed::new("ZADD", self.names.all_grants()).arg(0).arg(id),
-            Keyed::new("ZADD", self.names.grants_of_client(&grant.client_id)).arg(0).arg(id),
-            Keyed::new("ZADD", self.names.grants_of_user(&grant.user_id)).arg(0).arg(id),
-            leads_to(self.names.code(&code.digest), id, span(grant.created_at, code.expires_at)),
-        ];
-        if self.link.is_cluster() {
-            self.note(announced).await?;
-        } else {
-            entries.splice(0..0, announced);
-        }
-        match read(self.tell_after(entries, script).await?)? {
+        let script = script.arg(&grant_fields(grant)?).arg(&code_fields(code)).arg("due").arg(due.unix());
+        let mut entries = self.listings(grant);
+        entries.push(self.to_code(code, grant));
+        match read(self.tell_scheduled(self.schedule(grant, Some(code), due), entries, script).await?)? {
             1 => Ok(()),
             // The caller draws 128 random bits for every name.
             _ => Err(StoreError::Corrupt("a new grant has the name of an old one".to_owned())),
@@ -222,8 +195,9 @@ impl TokenStore for Redis {
         let find = FIND_REFRESH.call([&self.names.grant(&id).grant]).arg(digest.as_bytes()).arg(&GRANT);
         let found: Option<Vec<Option<Vec<u8>>>> = read(self.ask(find).await?)?;
         let Some(mut found) = found else { return Ok(None) };
-        let mut columns = Columns::from_fields(&GRANT, found.split_off(3));
-        read_refresh(&mut columns, digest, &found)?;
+        let mut columns = Columns::from_fields(&GRANT, found.split_off(3.min(found.len())));
+        let [issue, rotation, used] = found.as_slice() else { return Err(corrupt("a refresh token is incomplete")) };
+        read_refresh(&mut columns, digest, [issue, rotation, used].map(Option::as_deref))?;
         refresh(&columns).map(Some)
     }
 
@@ -358,23 +332,4 @@ impl TokenStore for Redis {
     async fn ping(&self) -> StoreResult<()> {
         self.answers().await
     }
-}
-
-/// Adds the columns of a refresh token to those of its grant: `issued expires`, then `at length successor..sealed` if it was
-/// rotated, then whether the successor was.
-fn read_refresh(columns: &mut Columns, digest: &Digest<RefreshToken>, found: &[Option<Vec<u8>>]) -> StoreResult<()> {
-    let [Some(issue), rotation, Some(used)] = found else { return Err(corrupt("a refresh token is incomplete")) };
-    let mut times = issue.splitn(2, |byte| *byte == b' ');
-    columns.set("digest", digest.as_bytes());
-    columns.set("issued_at", times.next().unwrap_or_default());
-    columns.set("expires_at", times.next().unwrap_or_default());
-    let Some(rotation) = rotation else { return Ok(()) };
-    let mut parts = rotation.splitn(3, |byte| *byte == b' ');
-    let at = parts.next().unwrap_or_default();
-    let length = parts.next().and_then(|length| str::from_utf8(length).ok()?.parse::<usize>().ok());
-    let sealed = length.and_then(|length| parts.next()?.get(length..));
-    columns.set("rotated_at", at);
-    columns.set("sealed_successor", sealed.ok_or_else(|| corrupt("a refresh token is half rotated"))?);
-    columns.set("successor_used", used.as_slice());
-    Ok(())
 }

@@ -1,8 +1,8 @@
 -- Adds to what a human agreed to.
--- KEYS: consents of the human. ARGV: 'client resource', now, then scopes.
+-- KEYS: consents of the human, consents. ARGV: 'client resource', 'client human resource', now, then scopes.
 -- Result: nothing. The value is 'updated_at scope..'.
 local known = redis.call('HGET', KEYS[1], ARGV[1])
-local at, words, seen = ARGV[2], {}, {}
+local at, words, seen = ARGV[3], {}, {}
 local function add(word)
     if not seen[word] then
         seen[word] = true
@@ -18,9 +18,10 @@ if known then
         add(word)
     end
 end
-for i = 3, #ARGV do
+for i = 4, #ARGV do
     add(ARGV[i])
 end
 table.insert(words, 1, at)
 redis.call('HSET', KEYS[1], ARGV[1], table.concat(words, ' '))
+redis.call('ZADD', KEYS[2], 0, ARGV[2])
 return false

@@ -1,18 +1,7 @@
 -- Adds a key behind the newest one of its algorithm.
--- KEYS: keys. ARGV: id, algorithm, columns as JSON, what the newest one has to be (empty: there is none).
--- Result: 1, or 0 if it is another one or the name is taken.
-
--- By bytes: the comparison of Lua follows the locale of the server.
-local function greater(a, b)
-    for i = 1, math.min(#a, #b) do
-        local x, y = string.byte(a, i), string.byte(b, i)
-        if x ~= y then
-            return x > y
-        end
-    end
-    return #a > #b
-end
-
+-- KEYS: keys. ARGV: id, algorithm, columns as JSON, what the newest one has to be (empty: there is none), and what `announce`
+-- takes.
+-- Result: {1, or 0 if it is another one or the name is taken; what `announce` says}.
 local newest, from = '', nil
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
@@ -23,7 +12,7 @@ for i = 1, #all, 2 do
         newest, from = all[i], key.signs_from
     end
 end
-if newest ~= ARGV[4] then
-    return 0
+if newest ~= ARGV[4] or redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[3]) == 0 then
+    return {0, ''}
 end
-return redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[3])
+return {1, announce(ARGV[5], ARGV[6])}

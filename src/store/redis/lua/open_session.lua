@@ -7,8 +7,5 @@ end
 if ARGV[5] ~= '' then
     close(ARGV[5])
 end
-redis.call('HSET', KEYS[1], ARGV[2], ARGV[3] .. ' ' .. ARGV[1])
-redis.call('ZADD', KEYS[2], ARGV[4], ARGV[2])
-redis.call('ZADD', KEYS[3], ARGV[3], ARGV[2])
-redis.call('ZADD', KEYS[4], 0, ARGV[1] .. ' ' .. ARGV[2])
+open(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 return 1

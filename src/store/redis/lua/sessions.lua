@@ -1,4 +1,4 @@
--- Shared by what ends sessions.
+-- Shared by what begins and ends sessions.
 -- KEYS begin with: sessions, seen, authenticated, by_user. A session is its digest; its value is 'auth_time user'.
 
 -- Ends a session; 1, or 0 if it was not there.
@@ -12,6 +12,14 @@ local function close(digest)
     redis.call('ZREM', KEYS[3], digest)
     redis.call('ZREM', KEYS[4], string.match(found, ' (.*)$') .. ' ' .. digest)
     return 1
+end
+
+-- Records a session that is not there.
+local function open(user, digest, auth_time, last_seen_at)
+    redis.call('HSET', KEYS[1], digest, auth_time .. ' ' .. user)
+    redis.call('ZADD', KEYS[2], last_seen_at, digest)
+    redis.call('ZADD', KEYS[3], auth_time, digest)
+    redis.call('ZADD', KEYS[4], 0, user .. ' ' .. digest)
 end
 
 -- Ends every session of an account. Identifiers hold no space, and '!' comes after it.
