@@ -28,7 +28,7 @@ use gateward::{
     },
     port::store::{Insertion, Issue, Page, Redemption, Rotation, StoreError, StoreResult},
     protocol::jose::Algorithm,
-    store::{Migrations, OpenError, StoreUrls, Stores, check_url, pending_migrations},
+    store::{Migrations, OpenError, SchemaState, StoreUrls, Stores, check_url, schema_of},
     testing::fixture::{
         self, NOW, RESOURCE, access_token, at, client_id, code, consent, dynamic_client, full_client, grant, grant_id,
         key, refresh_token, resource, revocation, session, user, user_id,
@@ -66,7 +66,8 @@ fn is_unavailable<T>(outcome: &StoreResult<T>) -> bool {
 }
 
 async fn refuse(url: &str) -> Result<Stores, OpenError> {
-    Stores::open_each(&StoreUrls { default: url.to_owned(), ..StoreUrls::default() }, Migrations::Refuse).await
+    let urls = StoreUrls { default: url.to_owned(), ..StoreUrls::default() };
+    Stores::open_each(&urls, Migrations::Refuse).await.map_err(|failed| failed.error)
 }
 
 fn issue(refresh: &str, access: &str, grant: &str) -> Issue {
@@ -339,6 +340,7 @@ impl Network {
         let mut url: Url = url.parse().unwrap();
         let server = (url.host_str().unwrap().to_owned(), url.port().unwrap_or(5432));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
         let [silent_below, connections] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
         let (silent, count) = (Arc::clone(&silent_below), Arc::clone(&connections));
@@ -563,14 +565,14 @@ async fn an_opening_that_is_dropped_midway_can_be_repeated() {
 #[tokio::test]
 async fn pending_migrations_are_named_and_nothing_is_created_for_that() {
     let database = engines::postgres_database().await;
-    let pending = pending_migrations(&database.url).await.unwrap();
+    let pending = schema_of(&database.url).await.unwrap().pending;
     assert_eq!((pending[0].version, pending[0].description.as_str()), (1, "initial"));
     assert!(matches!(refuse(&database.url).await, Err(OpenError::MigrationsPending(1))));
     let relations = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     let relations: i64 = sqlx::query_scalar(relations).fetch_one(&mut raw(&database.url).await).await.unwrap();
     assert_eq!(relations, 0);
     Stores::open(&database.url).await.unwrap().close().await;
-    assert_eq!(pending_migrations(&database.url).await.unwrap(), []);
+    assert_eq!(schema_of(&database.url).await.unwrap(), SchemaState::default());
     refuse(&database.url).await.unwrap();
 }
 
@@ -587,11 +589,12 @@ async fn a_schema_from_the_future_is_refused_unless_it_was_only_expanded() {
     note_migration(&database.url, 9998, "expand grants").await;
     Stores::open(&database.url).await.unwrap().tokens.ping().await.unwrap();
     refuse(&database.url).await.unwrap();
-    assert_eq!(pending_migrations(&database.url).await.unwrap(), []);
+    let SchemaState { pending, ahead } = schema_of(&database.url).await.unwrap();
+    assert_eq!((pending.len(), ahead[0].version, ahead[0].description.as_str()), (0, 9998, "expand grants"));
     note_migration(&database.url, 9999, "contract grants").await;
     assert!(matches!(Stores::open(&database.url).await, Err(OpenError::ForeignSchema(_))));
     assert!(matches!(refuse(&database.url).await, Err(OpenError::ForeignSchema(_))));
-    assert!(matches!(pending_migrations(&database.url).await, Err(OpenError::ForeignSchema(_))));
+    assert!(matches!(schema_of(&database.url).await, Err(OpenError::ForeignSchema(_))));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use gateward::{
     },
     port::store::{Issue, Page, Redemption, Rotation, StoreError},
     protocol::jose::Algorithm,
-    store::{Migrations, OpenError, StoreUrls, Stores, pending_migrations},
+    store::{Migrations, OpenError, SchemaState, StoreUrls, Stores, schema_of},
     testing::fixture::{
         self, NOW, RESOURCE, access_token, at, client_id, code, consent, full_client, grant, grant_id, key,
         refresh_token, resource, revocation, session, token_id, user, user_id,
@@ -197,14 +197,14 @@ async fn nobody_else_can_read_the_files() {
 #[tokio::test]
 async fn pending_migrations_are_named_and_nothing_is_created_for_that() {
     let (_directory, path, url) = place();
-    let pending = pending_migrations(&url).await.unwrap();
+    let pending = schema_of(&url).await.unwrap().pending;
     assert_eq!((pending[0].version, pending[0].description.as_str()), (1, "initial"));
     let urls = StoreUrls { default: url.clone(), ..StoreUrls::default() };
     let refused = Stores::open_each(&urls, Migrations::Refuse).await;
-    assert!(matches!(refused, Err(OpenError::MigrationsPending(_))));
+    assert!(matches!(refused.map_err(|failed| failed.error), Err(OpenError::MigrationsPending(_))));
     assert!(!path.exists());
     Stores::open(&url).await.unwrap().close().await;
-    assert_eq!(pending_migrations(&url).await.unwrap(), []);
+    assert_eq!(schema_of(&url).await.unwrap(), SchemaState::default());
     Stores::open_each(&urls, Migrations::Refuse).await.unwrap();
 }
 
@@ -216,7 +216,7 @@ async fn a_schema_from_the_future_is_refused() {
         VALUES (9999, 'from the future', TRUE, x'', 0)";
     raw(&path).await.execute(newer).await.unwrap();
     assert!(matches!(Stores::open(&url).await, Err(OpenError::ForeignSchema(_))));
-    assert!(matches!(pending_migrations(&url).await, Err(OpenError::ForeignSchema(_))));
+    assert!(matches!(schema_of(&url).await, Err(OpenError::ForeignSchema(_))));
 }
 
 #[tokio::test]

@@ -13,11 +13,11 @@ use crate::{
         password::Argon2Hasher,
         sealer::MasterSealer,
     },
-    config::{self, Config},
+    config::{self, Config, StoreUrl},
     domain::time::Timestamp,
-    port::{clock::Clock, entropy::Entropy},
+    port::{clock::Clock, entropy::Entropy, store::Family},
     service::Authority,
-    store::{Migrations, StoreUrls, Stores, check_url},
+    store::{Migrations, NotOpened, StoreUrls, Stores, check_url},
 };
 
 /// Everything that runs.
@@ -36,7 +36,7 @@ impl Assembly {
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new().map_err(|error| Failure::failed(&error))?);
         let master = master_key(&config, &*entropy)?;
         let sealer = Arc::new(MasterSealer::new(&master, entropy.clone()));
-        let stores = Stores::open_each(&store_urls(&config), Migrations::Run).await?;
+        let stores = open_stores(&config).await?;
         let stores = stores.with_client_copies(config.stores.client_copies);
         let policy = Arc::new(config.policy());
         let secret = config.keys.token_secret.as_ref();
@@ -70,17 +70,32 @@ pub(super) fn check_stores(config: &Config) -> Result<(), Failure> {
     for (family, url) in config.stores.families() {
         check_url(url.expose()).map_err(|error| {
             Failure::configuration(format!(
-                "the store of {family}, {url}: {error} (see [stores]; DATABASE_URL and REDIS_URL set it too)"
+                "{}: {error} (see [stores]; DATABASE_URL and REDIS_URL set it too)",
+                which(family, url)
             ))
         })?;
     }
     Ok(())
 }
 
-/// Where the families live.
-pub(super) fn store_urls(config: &Config) -> StoreUrls {
+/// Opens the stores and brings their schemas up to date.
+pub(super) async fn open_stores(config: &Config) -> Result<Stores, Failure> {
     let [clients, tokens, accounts, keys] = config.stores.families().map(|(_, url)| Some(url.expose().to_owned()));
-    StoreUrls { default: String::new(), clients, tokens, accounts, keys }
+    let urls = StoreUrls { default: String::new(), clients, tokens, accounts, keys };
+    Stores::open_each(&urls, Migrations::Run).await.map_err(|NotOpened { family, error }| {
+        let url = match family {
+            Family::Clients => &config.stores.clients,
+            Family::Tokens => &config.stores.tokens,
+            Family::Accounts => &config.stores.accounts,
+            Family::Keys => &config.stores.keys,
+        };
+        Failure::store(which(family.as_str(), url), &error)
+    })
+}
+
+/// The store of a family, for people; without its password.
+pub(super) fn which(family: &str, url: &StoreUrl) -> String {
+    format!("the store of {family}, {url}")
 }
 
 fn master_key(config: &Config, entropy: &dyn Entropy) -> Result<MasterKey, Failure> {

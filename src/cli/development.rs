@@ -73,7 +73,7 @@ async fn first_user(assembly: &Assembly, now: Timestamp) -> Result<Option<Secret
     let admin = Username::parse("admin").map_err(|error| Failure::failed(&error))?;
     match authority.create_user(admin, Secret::new(password.expose()), now).await {
         Ok(_) => Ok(Some(password)),
-        // Another instance started at the same moment and was first: the password is the one that it prints.
+        // Another instance was first, and has said its password.
         Err(UserError::Taken(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -101,7 +101,7 @@ async fn worker(assembly: &Assembly, now: Timestamp) -> Result<bool, Failure> {
     };
     let created = match authority.create_client(Some(id), spec, now).await {
         Ok(created) => created,
-        // Another instance was first, and has the secret.
+        // Another instance was first; its secret may be in this directory, or in one of its own.
         Err(ClientError::Taken(_)) => return Ok(secret_file(assembly).exists()),
         Err(error) => return Err(error.into()),
     };

@@ -37,6 +37,19 @@ impl Failure {
         Self { code: 5, message: message.to_string() }
     }
 
+    /// A store that cannot be opened; `which` names it, without a password.
+    pub(super) fn store(which: impl Display, error: &OpenError) -> Self {
+        let code = match error {
+            OpenError::Url(_) => 5,
+            OpenError::File { .. }
+            | OpenError::Database(_)
+            | OpenError::MigrationsPending(_)
+            | OpenError::MayNotMigrate(..)
+            | OpenError::ForeignSchema(_) => 6,
+        };
+        Self { code, message: format!("{which}: {}", with_causes(error)) }
+    }
+
     /// Tells it and gives the exit code.
     pub(super) fn report(&self) -> ExitCode {
         // If standard error is gone there is nobody left to tell.
@@ -63,18 +76,6 @@ impl From<StoreError> for Failure {
         match error {
             StoreError::Unavailable(_) => Self { code: 6, message: with_causes(&error) },
             StoreError::Corrupt(_) => Self::failed(&error),
-        }
-    }
-}
-
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Url(_) => Self::configuration(error),
-            OpenError::File { .. }
-            | OpenError::Database(_)
-            | OpenError::MigrationsPending(_)
-            | OpenError::ForeignSchema(_) => Self { code: 6, message: with_causes(&error) },
         }
     }
 }

@@ -2,10 +2,14 @@
 
 use clap::Args;
 
-use super::{compose::store_urls, failure::Failure, output};
+use super::{
+    compose::{check_stores, open_stores, which},
+    failure::Failure,
+    output,
+};
 use crate::{
     config::Config,
-    store::{Migrations, Stores, pending_migrations},
+    store::{SchemaState, place, schema_of},
 };
 
 #[derive(Debug, Args)]
@@ -16,25 +20,35 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, config: &Config) -> Result<(), Failure> {
+    check_stores(config)?;
     let mut seen: Vec<String> = Vec::new();
-    let mut pending = 0;
+    let mut count = 0;
     for (family, url) in config.stores.families() {
-        if seen.iter().any(|known| known == url.expose()) {
+        let failed = |error| Failure::store(which(family, url), &error);
+        let place = place(url.expose()).map_err(|error| failed(error.into()))?;
+        if seen.contains(&place) {
             continue;
         }
-        seen.push(url.expose().to_owned());
-        for migration in pending_migrations(url.expose()).await? {
-            output::line(&format!("{family}: {} {}", migration.version, migration.description))?;
-            pending += 1;
+        seen.push(place);
+        let SchemaState { pending, ahead } = schema_of(url.expose()).await.map_err(failed)?;
+        for change in &pending {
+            output::line(&format!("{family}: {} {}", change.version, change.description))?;
         }
+        for change in &ahead {
+            let (version, description) = (change.version, &change.description);
+            output::line(&format!(
+                "{family}: {version} {description} (of a newer version, which this one works beside)"
+            ))?;
+        }
+        count += pending.len();
     }
-    if pending == 0 {
+    if count == 0 {
         return output::line("the schema is up to date");
     }
     if arguments.check {
-        return Err(Failure::failed(&Pending(pending)));
+        return Err(Failure::failed(&Pending(count)));
     }
-    Stores::open_each(&store_urls(config), Migrations::Run).await?.close().await;
+    open_stores(config).await?.close().await;
     output::line("the schema is up to date now")
 }
 

@@ -13,7 +13,7 @@ use super::{failure::Failure, output};
 use crate::{
     config::{StoreUrl, process_environment},
     port::store::{EntryKind, Family},
-    store::{Migrations, Position, Progress, StoreUrls, Stores, copy},
+    store::{CopyError, Migrations, OpenError, Position, Progress, StoreUrls, Stores, copy, place},
 };
 
 #[derive(Debug, Subcommand)]
@@ -62,49 +62,103 @@ impl FamilyName {
     }
 }
 
-/// What the state file says.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
-    /// Without its password.
+/// A copy, as the state file names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Pass {
+    /// The place, without who asks and how.
     from: String,
-    /// Without its password.
+    /// The same.
     to: String,
+    kinds: Vec<EntryKind>,
+}
+
+/// What the state file says.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    #[serde(flatten)]
+    pass: Pass,
     next: Position,
 }
 
 pub(super) async fn run(verb: Verb) -> Result<(), Failure> {
     let Verb::Copy(arguments) = verb;
-    let (from, to) = (url(&arguments.from)?, url(&arguments.to)?);
-    if from == to {
+    let (from, to) = (Side::read("source", &arguments.from)?, Side::read("destination", &arguments.to)?);
+    if from.place == to.place {
         return Err(Failure::usage("the source and the destination are the same store"));
     }
     let wanted = |kind: &EntryKind| {
         arguments.only.is_empty() || arguments.only.iter().any(|name| name.family() == kind.family())
     };
     let kinds: Vec<EntryKind> = EntryKind::ALL.iter().copied().filter(wanted).collect();
-    let start = read_state(&arguments.state, &from, &to)?.filter(|start| kinds.contains(&start.kind));
+    let pass = Pass { from: from.place.clone(), to: to.place.clone(), kinds: kinds.clone() };
+    let start = read_state(&arguments.state, &pass)?;
 
     // The source is not changed, not even its schema.
-    let source = Stores::open_each(&everything_at(&from), Migrations::Refuse).await?;
-    let destination = Stores::open_each(&everything_at(&to), Migrations::Run).await?;
+    let source = from.open(Migrations::Refuse).await?;
+    let destination = to.open(Migrations::Run).await?;
     match &start {
         Some(start) => output::line(&format!("going on with the {}", start.kind))?,
         None if arguments.overwrite || destination.is_empty(&kinds).await? => {}
-        None => return Err(Failure::conflict(format!("{to} is not empty; --overwrite copies into it all the same"))),
+        None => {
+            return Err(Failure::conflict(format!("{} is not empty; --overwrite copies into it all the same", to.url)));
+        }
     }
     let bar = ProgressBar::no_length();
+    let mut verified = Vec::new();
     let watch = &mut |progress: &Progress| {
-        show(progress, &bar, &|next| {
-            write_state(&arguments.state, &State { from: from.to_string(), to: to.to_string(), next })
-        })
+        show(progress, &bar);
+        match progress {
+            Progress::Kind { .. } => {}
+            Progress::Copied { next, .. } => {
+                write_state(&arguments.state, &State { pass: pass.clone(), next: next.clone() })?;
+            }
+            Progress::Verified { kind, summary } => {
+                verified.push(format!("{:22} {}", kind.as_str(), summary.entries));
+            }
+        }
+        Ok(())
     };
     let copied = copy(&source, &destination, &kinds, start, watch).await;
     bar.finish_and_clear();
     source.close().await;
     destination.close().await;
+    // Also when they differ: to go on at the end would find the same difference again.
+    if matches!(copied, Ok(()) | Err(CopyError::Differ { .. })) {
+        remove_state(&arguments.state)?;
+    }
     copied?;
-    remove_state(&arguments.state)?;
+    verified.iter().try_for_each(|line| output::line(line))?;
     output::line("both stores hold the same")
+}
+
+/// One end of the copy.
+struct Side {
+    name: &'static str,
+    url: StoreUrl,
+    place: String,
+}
+
+impl Side {
+    fn read(name: &'static str, text: &str) -> Result<Self, Failure> {
+        let url = url(text)?;
+        if url.is_memory() {
+            return Err(Failure::usage(format!("the {name} is in memory: it keeps nothing that could be copied")));
+        }
+        let place = place(url.expose()).map_err(|error| Failure::usage(format!("the {name}, {url}: {error}")))?;
+        Ok(Self { name, url, place })
+    }
+
+    async fn open(&self, migrations: Migrations) -> Result<Stores, Failure> {
+        let urls = StoreUrls { default: self.url.expose().to_owned(), ..StoreUrls::default() };
+        let Self { name, url, .. } = self;
+        Stores::open_each(&urls, migrations).await.map_err(|failed| match &failed.error {
+            // Most likely a typo: a schema that was never made lacks them all.
+            error @ OpenError::MigrationsPending(_) => {
+                Failure::store(format!("the {name}, {url}, is empty or of an older version"), error)
+            }
+            error => Failure::store(format!("the {name}, {url}"), error),
+        })
+    }
 }
 
 fn url(text: &str) -> Result<StoreUrl, Failure> {
@@ -118,11 +172,7 @@ fn url(text: &str) -> Result<StoreUrl, Failure> {
     StoreUrl::parse(&text).map_err(|problem| Failure::usage(format!("the URL of a store {problem}")))
 }
 
-fn everything_at(url: &StoreUrl) -> StoreUrls {
-    StoreUrls { default: url.expose().to_owned(), ..StoreUrls::default() }
-}
-
-fn show(progress: &Progress, bar: &ProgressBar, note: &dyn Fn(Position) -> io::Result<()>) -> io::Result<()> {
+fn show(progress: &Progress, bar: &ProgressBar) {
     match progress {
         Progress::Kind { kind, entries } => {
             bar.reset();
@@ -132,20 +182,13 @@ fn show(progress: &Progress, bar: &ProgressBar, note: &dyn Fn(Position) -> io::R
                 bar.set_style(style);
             }
         }
-        Progress::Copied { entries, next } => {
-            bar.inc(*entries);
-            note(next.clone())?;
-        }
-        Progress::Verified { kind, summary } => {
-            bar.suspend(|| output::line(&format!("{:22} {}", kind.as_str(), summary.entries)))
-                .map_err(|_| io::Error::other("standard output is closed"))?;
-        }
+        Progress::Copied { entries, .. } => bar.inc(*entries),
+        Progress::Verified { kind, .. } => bar.set_message(format!("compared the {kind}")),
     }
-    Ok(())
 }
 
-/// Where an interrupted copy between the same two stores stopped.
-fn read_state(path: &Path, from: &StoreUrl, to: &StoreUrl) -> Result<Option<Position>, Failure> {
+/// Where the same copy was interrupted.
+fn read_state(path: &Path, pass: &Pass) -> Result<Option<Position>, Failure> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -153,14 +196,15 @@ fn read_state(path: &Path, from: &StoreUrl, to: &StoreUrl) -> Result<Option<Posi
     };
     let state: State = serde_json::from_str(&text)
         .map_err(|error| Failure::configuration(format!("{} is no state of a copy: {error}", path.display())))?;
-    if state.from == from.to_string() && state.to == to.to_string() {
+    if state.pass == *pass && pass.kinds.contains(&state.next.kind) {
         return Ok(Some(state.next));
     }
+    let families = if state.pass.kinds == pass.kinds { "" } else { " of other families" };
     Err(Failure::conflict(format!(
-        "{} belongs to an unfinished copy from {} to {}; finish that one, remove the file, or name another with --state",
+        "{} belongs to an unfinished copy{families} from {} to {}; finish that one, remove the file, or name another with --state",
         path.display(),
-        state.from,
-        state.to
+        state.pass.from,
+        state.pass.to
     )))
 }
 

@@ -58,8 +58,8 @@ pub enum CopyError {
     #[error("cannot note how far it went")]
     Watcher(#[source] io::Error),
     #[error(
-        "the {kind} differ: {} at the source, {} at the destination. Either somebody writes to one of them, or the destination held \
-         others before", here.entries, there.entries
+        "the {kind} differ: {} at the source, {} at the destination. Either somebody writes to one of them: stop that, and copy \
+         again with --overwrite. Or the destination held others before: copy to one that is empty", here.entries, there.entries
     )]
     Differ { kind: EntryKind, here: Box<Summary>, there: Box<Summary> },
 }

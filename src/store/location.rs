@@ -57,6 +57,23 @@ impl Location {
         }
     }
 
+    /// Where it is, without who asks and how; the same for two URLs that lead to one place.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Memory => "memory:".to_owned(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(path) => {
+                // What is not there yet has no other name.
+                let whole = path.canonicalize().or_else(|_| std::path::absolute(path));
+                format!("sqlite:{}", whole.as_ref().unwrap_or(path).display())
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(address) => address.place(),
+            #[cfg(feature = "redis")]
+            Self::Redis(address) => address.place(),
+        }
+    }
+
     /// `PATH` or, as other programs write it, `//PATH`.
     #[cfg(feature = "sqlite")]
     fn parse_sqlite(rest: &str) -> Result<Self, InvalidStoreUrl> {

@@ -15,6 +15,8 @@ mod record;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod schema;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -63,9 +65,24 @@ pub enum OpenError {
     /// Its schema is older than this program, and it was not to be changed.
     #[error("{0} migrations are pending: run `gateward migrate`")]
     MigrationsPending(usize),
+    /// Its schema is older than this program, and whoever the URL names may not change it.
+    #[error(
+        "{0} migrations are pending, and this role may not make them: run `gateward migrate` as the owner of the schema"
+    )]
+    MayNotMigrate(usize, #[source] Box<dyn Error + Send + Sync>),
     /// Its schema is newer than this program, or was changed by somebody else.
     #[error("the schema of the database is not one that this version knows")]
     ForeignSchema(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Which of the stores cannot be opened, and why.
+#[derive(Debug, Error)]
+#[error("the store of the {family} cannot be opened")]
+pub struct NotOpened {
+    /// The first family that lives there.
+    pub family: Family,
+    #[source]
+    pub error: OpenError,
 }
 
 /// What to do about a schema that is older than the program.
@@ -94,22 +111,31 @@ impl Stores {
     /// Whoever drops this future leaves nothing half done: migrations are one transaction.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let urls = StoreUrls { default: url.to_owned(), ..StoreUrls::default() };
-        Self::open_each(&urls, Migrations::Run).await
+        Self::open_each(&urls, Migrations::Run).await.map_err(|failed| failed.error)
     }
 
     /// Opens each family where it lives. A place that several of them name is opened once.
-    pub async fn open_each(urls: &StoreUrls, migrations: Migrations) -> Result<Self, OpenError> {
-        let families = [&urls.clients, &urls.tokens, &urls.accounts, &urls.keys];
+    pub async fn open_each(urls: &StoreUrls, migrations: Migrations) -> Result<Self, NotOpened> {
+        let families = [
+            (Family::Clients, &urls.clients),
+            (Family::Tokens, &urls.tokens),
+            (Family::Accounts, &urls.accounts),
+            (Family::Keys, &urls.keys),
+        ];
         // All of them are read before any is opened: a typo creates no file.
-        let locations = families.map(|url| Location::parse(url.as_deref().unwrap_or(&urls.default)));
+        let locations = families.map(|(family, url)| {
+            let location = Location::parse(url.as_deref().unwrap_or(&urls.default));
+            location.map(|location| (family, location)).map_err(|error| NotOpened { family, error: error.into() })
+        });
         let locations = locations.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut open: Vec<(Location, Backend)> = Vec::new();
         let mut homes = [0; 4];
-        for (home, location) in homes.iter_mut().zip(locations) {
+        for (home, (family, location)) in homes.iter_mut().zip(locations) {
             *home = match open.iter().position(|(known, _)| *known == location) {
                 Some(known) => known,
                 None => {
-                    let backend = Backend::open(&location, migrations).await?;
+                    let opened = Backend::open(&location, migrations).await;
+                    let backend = opened.map_err(|error| NotOpened { family, error })?;
                     open.push((location, backend));
                     open.len() - 1
                 }
@@ -188,22 +214,36 @@ pub fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
     Location::parse(url).map(drop)
 }
 
-/// A change of the schema that a database has not seen yet.
+/// The place that a URL leads to, without what says how to get in: however it is spelled, and whoever asks. Opens nothing.
+pub fn place(url: &str) -> Result<String, InvalidStoreUrl> {
+    Location::parse(url).map(|location| location.place())
+}
+
+/// A change of the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingMigration {
+pub struct SchemaChange {
     pub version: i64,
     pub description: String,
 }
 
-/// What [`Stores::open`] would do to the schema at `url`, in that order. Changes nothing and creates nothing.
-pub async fn pending_migrations(url: &str) -> Result<Vec<PendingMigration>, OpenError> {
+/// How the schema of a database compares with the one that this program was made for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchemaState {
+    /// What it lacks: [`Stores::open`] would do this, in that order.
+    pub pending: Vec<SchemaChange>,
+    /// What a newer version has added, and this one can live beside.
+    pub ahead: Vec<SchemaChange>,
+}
+
+/// Looks at the schema at `url`. Changes nothing and creates nothing.
+pub async fn schema_of(url: &str) -> Result<SchemaState, OpenError> {
     match Location::parse(url)? {
-        Location::Memory => Ok(Vec::new()),
+        Location::Memory => Ok(SchemaState::default()),
         #[cfg(feature = "sqlite")]
-        Location::Sqlite(path) => sqlite::pending_migrations(&path).await,
+        Location::Sqlite(path) => sqlite::schema_of(&path).await,
         #[cfg(feature = "postgres")]
-        Location::Postgres(address) => postgres::pending_migrations(&address).await,
+        Location::Postgres(address) => postgres::schema_of(&address).await,
         #[cfg(feature = "redis")]
-        Location::Redis(_) => Ok(Vec::new()),
+        Location::Redis(_) => Ok(SchemaState::default()),
     }
 }

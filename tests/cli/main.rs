@@ -15,12 +15,17 @@
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod support;
 
+#[path = "../support/engines.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
+mod engines;
+
 mod client;
 mod config;
 mod grant;
 mod key;
 mod serve;
 mod store;
+mod store_copy;
 mod user;
 
 use std::{path::PathBuf, process::Output};

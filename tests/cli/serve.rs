@@ -150,7 +150,6 @@ async fn another_master_key_than_the_store_was_sealed_with_is_refused() {
 }
 
 /// Four files, each of which another process holds: closing one takes as long as SQLite waits for such a lock.
-#[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn stores_that_do_not_close_do_not_hold_up_the_end() {
     use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};

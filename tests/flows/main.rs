@@ -5,8 +5,15 @@
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod support;
 
+#[path = "../support/engines.rs"]
+#[expect(dead_code, reason = "shared with other test binaries")]
+mod engines;
+
 mod drain;
 mod human;
 mod restart;
 mod secrets_in_logs;
+mod secrets_in_stores;
+mod story;
+mod upgrade;
 mod worker;

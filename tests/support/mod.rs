@@ -10,6 +10,7 @@
 
 pub(crate) mod engine;
 pub(crate) mod fleet;
+pub(crate) mod life;
 pub(crate) mod oauth;
 
 use std::{
@@ -143,6 +144,12 @@ impl Server {
         self.child =
             spawn(&self.options, self.directory.path(), self.address, &self.issuer, &self.stdout, &self.stderr);
         self.wait_until_it_listens();
+    }
+
+    /// The same, with everything at another URL from now on.
+    pub(crate) fn restart_on_store(&mut self, url: &str) {
+        self.options = self.options.clone().with_store(url);
+        self.restart();
     }
 
     fn wait_until_it_listens(&mut self) {

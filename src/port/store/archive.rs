@@ -48,6 +48,24 @@ pub enum Family {
     Keys,
 }
 
+impl Family {
+    /// In the words of the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clients => "clients",
+            Self::Tokens => "tokens",
+            Self::Accounts => "accounts",
+            Self::Keys => "keys",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl EntryKind {
     /// Every kind.
     pub const ALL: &[Self] = &[

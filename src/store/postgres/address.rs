@@ -132,6 +132,20 @@ impl Address {
         &self.options
     }
 
+    /// Where it is, without who asks and how.
+    pub(in crate::store) fn place(&self) -> String {
+        let options = &self.options;
+        let host = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        // The server's default is a database of the user's name.
+        let database = options.get_database().unwrap_or(options.get_username());
+        // With another `search_path` it is another place.
+        let session = options.get_options().map(|options| format!("?options={options}")).unwrap_or_default();
+        format!("postgres://{host}/{database}{session}")
+    }
+
     /// Whether what is said on the way could be read or changed by somebody in between.
     pub(super) fn is_exposed(&self) -> bool {
         use sqlx::postgres::PgSslMode;
@@ -203,7 +217,14 @@ mod tests {
             .map(|url| Address::parse(url).unwrap());
         assert_eq!(one, two);
         assert_ne!(one, other);
-        assert_ne!(one, Address::parse("postgres://u:p@h/d?max_connections=3").unwrap());
+        let small = Address::parse("postgres://u:p@h/d?max_connections=3").unwrap();
+        assert_ne!(one, small, "another pool");
+        let stranger = Address::parse("postgres://v:q@h:5432/d?sslmode=disable").unwrap();
+        for same in [&one, &two, &small, &stranger] {
+            assert_eq!(same.place(), "postgres://h:5432/d");
+        }
+        let elsewhere = Address::parse("postgres://u:p@h/d?options[search_path]=x").unwrap();
+        assert!(elsewhere.place() != one.place() && other.place() != one.place());
     }
 
     #[test]

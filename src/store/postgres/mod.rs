@@ -40,7 +40,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-pub(super) use self::{address::Address, schema::pending_migrations};
+pub(super) use self::{address::Address, schema::schema_of};
 use super::{Migrations, OpenError};
 use crate::port::store::{StoreError, StoreResult};
 

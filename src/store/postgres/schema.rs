@@ -13,12 +13,15 @@ use std::{sync::LazyLock, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
-    migrate::{Migrate, MigrateError, Migrator},
+    migrate::{MigrateError, Migration, Migrator},
 };
 use tokio::time::timeout;
 
 use super::Address;
-use crate::store::{Migrations, OpenError, PendingMigration};
+use crate::store::{
+    Migrations, OpenError, SchemaChange, SchemaState,
+    schema::{failed, newer},
+};
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!("migrations/postgres");
@@ -30,47 +33,77 @@ static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
 /// How long a server may take to let us in when a store is opened.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The number of the lock that whoever migrates holds: "gateward" in ASCII.
+const LOCK: i64 = 0x6761_7465_7761_7264;
+
+/// How often whoever waits for the lock asks for it.
+const LOCK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How the description of a migration starts that older versions can live with.
 const EXPAND: &str = "expand";
+
+/// SQLSTATE 42501.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// Sees that the schema is one that this version can work with, and changes it if it may.
 pub(super) async fn bring_up_to_date(address: &Address, migrations: Migrations) -> Result<(), OpenError> {
     let mut connection = connect(address).await?;
-    match (pending(&mut connection).await?.len(), migrations) {
+    let SchemaState { pending, ahead } = look(&mut connection).await?;
+    for SchemaChange { version, description } in ahead {
+        tracing::warn!(version, description, "the schema was expanded by a newer version");
+    }
+    match (pending.len(), migrations) {
         (0, Migrations::Run | Migrations::Refuse) => {}
         (pending, Migrations::Refuse) => return Err(OpenError::MigrationsPending(pending)),
-        (_, Migrations::Run) => migrate(&mut connection).await.map_err(migration)?,
+        (pending, Migrations::Run) => migrate(&mut connection).await.map_err(|error| match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
+                if code(&error).as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
+            {
+                OpenError::MayNotMigrate(pending, said(error))
+            }
+            error => failed(error),
+        })?,
     }
     connection.close().await.map_err(database)
 }
 
 /// Each migration is one transaction. Whoever drops this drops the connection, and the server undoes what was under way.
 async fn migrate(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    let locked = match connection.lock().await {
+    let locked = match lock(connection).await {
         Ok(()) => true,
         // An engine without advisory locks. There, too, each migration happens once: the second one to try fails, and finds
         // nothing left to do when it is started again.
-        Err(MigrateError::Execute(error)) if is_not_supported(&error) => false,
-        Err(error) => return Err(error),
+        Err(error) if is_not_supported(&error) => false,
+        Err(error) => return Err(error.into()),
     };
     MIGRATOR.run_direct(None, connection, false).await?;
     if locked {
-        connection.unlock().await?;
+        sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Asks for the lock until it is there. A statement that waited for it would look to `CREATE INDEX CONCURRENTLY`, in the
+/// session that holds the lock, like somebody to wait for: a deadlock.
+async fn lock(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let ask = "SELECT pg_try_advisory_lock($1)";
+    while !sqlx::query_scalar::<_, bool>(ask).bind(LOCK).fetch_one(&mut *connection).await? {
+        #[expect(clippy::disallowed_methods, reason = "the server has no way to tell when the lock is free")]
+        tokio::time::sleep(LOCK_INTERVAL).await;
     }
     Ok(())
 }
 
 /// Unknown function, or one that is known and does nothing.
 fn is_not_supported(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| matches!(&*code, "42883" | "0A000"))
+    code(error).is_some_and(|code| matches!(&*code, "42883" | "0A000"))
 }
 
-pub(in crate::store) async fn pending_migrations(address: &Address) -> Result<Vec<PendingMigration>, OpenError> {
+pub(in crate::store) async fn schema_of(address: &Address) -> Result<SchemaState, OpenError> {
     let mut connection = connect(address).await?;
-    let pending = pending(&mut connection).await?;
+    let state = look(&mut connection).await?;
     connection.close().await.map_err(database)?;
-    Ok(pending)
+    Ok(state)
 }
 
 async fn connect(address: &Address) -> Result<PgConnection, OpenError> {
@@ -78,33 +111,29 @@ async fn connect(address: &Address) -> Result<PgConnection, OpenError> {
     connected.map_err(|_| OpenError::Database("the server does not answer".into()))?.map_err(database)
 }
 
-/// What the schema lacks; an error if it is not ours.
-async fn pending(connection: &mut PgConnection) -> Result<Vec<PendingMigration>, OpenError> {
+/// What the schema lacks, and what it has besides; an error if it is not ours.
+async fn look(connection: &mut PgConnection) -> Result<SchemaState, OpenError> {
     let applied = applied(connection).await.map_err(database)?;
+    let mut ahead = Vec::new();
     let newest = MIGRATOR.iter().map(|migration| migration.version).max();
     for (version, description, success, checksum) in &applied {
-        let wrong = match MIGRATOR.iter().find(|known| known.version == *version) {
-            Some(known) if known.checksum != *checksum => Some(MigrateError::VersionMismatch(*version)),
-            Some(_) | None if !success => Some(MigrateError::Dirty(*version)),
-            Some(_) => None,
+        match MIGRATOR.iter().find(|known| known.version == *version) {
+            Some(known) if known.checksum != *checksum => return Err(failed(MigrateError::VersionMismatch(*version))),
+            Some(_) | None if !success => return Err(failed(MigrateError::Dirty(*version))),
+            Some(_) => {}
             None if Some(*version) > newest && description.starts_with(EXPAND) => {
-                tracing::warn!(version, description, "the schema was expanded by a newer version");
-                None
+                ahead.push(SchemaChange { version: *version, description: description.clone() });
             }
-            None => Some(MigrateError::VersionMissing(*version)),
-        };
-        if let Some(wrong) = wrong {
-            return Err(migration(wrong));
+            None => return Err(newer(*version, Some(description))),
         }
     }
     let is_pending = |version: i64| !applied.iter().any(|(applied, ..)| *applied == version);
     let pending = MIGRATOR.iter().filter(|migration| is_pending(migration.version));
-    Ok(pending
-        .map(|migration| PendingMigration {
-            version: migration.version,
-            description: migration.description.to_string(),
-        })
-        .collect())
+    let named = |migration: &Migration| SchemaChange {
+        version: migration.version,
+        description: migration.description.to_string(),
+    };
+    Ok(SchemaState { pending: pending.map(named).collect(), ahead })
 }
 
 /// Version, description, whether it succeeded, checksum.
@@ -121,13 +150,17 @@ async fn applied(connection: &mut PgConnection) -> sqlx::Result<Vec<Applied>> {
 }
 
 fn database(error: sqlx::Error) -> OpenError {
-    OpenError::Database(error.into())
+    OpenError::Database(said(error))
 }
 
-fn migration(error: MigrateError) -> OpenError {
-    if matches!(error, MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::Dirty(_)) {
-        OpenError::ForeignSchema(error.into())
-    } else {
-        OpenError::Database(error.into())
+/// In the server's words; the driver would add the line of the server's source.
+fn said(error: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match error.as_database_error() {
+        Some(said) => said.message().into(),
+        None => error.into(),
     }
+}
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
 }

@@ -116,6 +116,12 @@ impl Address {
         Ok(())
     }
 
+    /// Where it is, without who asks and how.
+    pub(in crate::store) fn place(&self) -> String {
+        let nodes: Vec<_> = self.nodes.iter().map(|node| format!("{}:{}", node.host, node.port)).collect();
+        format!("redis://{}/{}?prefix={}", nodes.join(","), self.database, self.prefix)
+    }
+
     /// What the crate needs to connect to a node.
     pub(super) fn connection(&self, node: &Node) -> RedisResult<ConnectionInfo> {
         let Node { host, port } = node.clone();
@@ -209,6 +215,7 @@ mod tests {
         };
         assert_eq!(address, expected);
         assert!(!format!("{address:?}").contains("p@ss"));
+        assert_eq!(address.place(), "redis://::1:7000,b.example:7001/3?prefix=a:");
     }
 
     #[test]

@@ -23,12 +23,12 @@ use std::{
 
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
-    migrate::{MigrateError, Migrator},
+    migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use self::writer::Writer;
-use super::{Migrations, OpenError, PendingMigration};
+use super::{Migrations, OpenError, SchemaChange, SchemaState, schema};
 use crate::port::store::StoreResult;
 
 /// Primary result codes (<https://www.sqlite.org/rescode.html>) after which the same call may work: busy, locked, out of
@@ -67,7 +67,7 @@ impl Sqlite {
                 create_file(path).map_err(unusable)?;
                 migrate(path).await?;
             }
-            Migrations::Refuse => match pending_migrations(path).await?.len() {
+            Migrations::Refuse => match schema_of(path).await?.pending.len() {
                 0 => {}
                 pending => return Err(OpenError::MigrationsPending(pending)),
             },
@@ -141,22 +141,22 @@ fn create_file(path: &Path) -> io::Result<()> {
 async fn migrate(path: &Path) -> Result<(), OpenError> {
     let mut connection = options(path).connect().await.map_err(database)?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database)?;
-    MIGRATOR.run_direct(None, &mut *transaction, false).await.map_err(migration)?;
+    MIGRATOR.run_direct(None, &mut *transaction, false).await.map_err(schema::failed)?;
     transaction.commit().await.map_err(database)?;
     connection.close().await.map_err(database)
 }
 
-pub(super) async fn pending_migrations(path: &Path) -> Result<Vec<PendingMigration>, OpenError> {
+pub(super) async fn schema_of(path: &Path) -> Result<SchemaState, OpenError> {
     let applied = if path.exists() { applied_migrations(path).await? } else { Vec::new() };
     if let Some(unknown) = applied.iter().find(|version| !MIGRATOR.version_exists(**version)) {
-        return Err(migration(MigrateError::VersionMissing(*unknown)));
+        return Err(schema::newer(*unknown, None));
     }
     let pending = MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version));
-    let named = |migration: &sqlx::migrate::Migration| PendingMigration {
+    let named = |migration: &sqlx::migrate::Migration| SchemaChange {
         version: migration.version,
         description: migration.description.to_string(),
     };
-    Ok(pending.map(named).collect())
+    Ok(SchemaState { pending: pending.map(named).collect(), ahead: Vec::new() })
 }
 
 async fn applied_migrations(path: &Path) -> Result<Vec<i64>, OpenError> {
@@ -176,14 +176,6 @@ async fn applied_migrations(path: &Path) -> Result<Vec<i64>, OpenError> {
 
 fn database(error: sqlx::Error) -> OpenError {
     OpenError::Database(error.into())
-}
-
-fn migration(error: MigrateError) -> OpenError {
-    if matches!(error, MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::Dirty(_)) {
-        OpenError::ForeignSchema(error.into())
-    } else {
-        OpenError::Database(error.into())
-    }
 }
 
 #[cfg(test)]

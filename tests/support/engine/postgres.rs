@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     ops::{Deref, DerefMut},
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -65,6 +65,11 @@ impl Postgres {
     /// As a superuser, the database `postgres`.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres:{}@{}/postgres", self.password, self.address)
+    }
+
+    /// Where its files are.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.room.path().join("data")
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

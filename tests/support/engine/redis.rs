@@ -4,6 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     ops::{Deref, DerefMut},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -17,7 +18,7 @@ use crate::support::own_address;
 pub(crate) struct Redis {
     process: Process,
     /// Gone after the process.
-    _room: TempDir,
+    room: TempDir,
     address: SocketAddr,
     password: String,
 }
@@ -46,11 +47,16 @@ impl Redis {
             ready: Some("Ready to accept connections"),
             stop: "TERM",
         });
-        Self { process, _room: room, address, password }
+        Self { process, room, address, password }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://default:{}@{}", self.password, self.address)
+    }
+
+    /// Where its files are.
+    pub(crate) fn data(&self) -> &Path {
+        self.room.path()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
