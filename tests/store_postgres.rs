@@ -340,6 +340,7 @@ impl Network {
         let mut url: Url = url.parse().unwrap();
         let server = (url.host_str().unwrap().to_owned(), url.port().unwrap_or(5432));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
         let [silent_below, connections] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
         let (silent, count) = (Arc::clone(&silent_below), Arc::clone(&connections));

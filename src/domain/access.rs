@@ -4,6 +4,7 @@ use super::{
     credential::{Digest, OpaqueAccessToken},
     identifier::{ClientId, GrantId, TokenId, UserId},
     issuer::Issuer,
+    policy::CLOCK_SKEW,
     resource::{Resource, ResourceUri},
     scope::Scope,
     time::Timestamp,
@@ -91,7 +92,10 @@ impl AccessToken {
     /// Reads claims that were signed here. `None` if they are not what [`AccessToken::claims`] writes, or are over at `now`.
     pub fn from_claims(claims: &AccessTokenClaims, issuer: &Issuer, now: Timestamp) -> Option<Self> {
         let expires_at = Timestamp::from_unix(claims.exp);
-        if claims.iss != issuer.as_str() || expires_at.is_over(now) || claims.nbf > now.unix() {
+        // RFC 7519 4.1.5: with some leeway. The clock of the instance that issued it may be ahead of this one's, and a token that
+        // was not known yet could not be revoked here either.
+        let starts_at = Timestamp::from_unix(claims.nbf);
+        if claims.iss != issuer.as_str() || expires_at.is_over(now) || starts_at > now.plus(CLOCK_SKEW) {
             return None;
         }
         let subject = match (&claims.grant_id, claims.auth_time) {
@@ -169,7 +173,16 @@ mod tests {
         let [issuer, other] = ["https://auth.example", "https://other.example"].map(|i| Issuer::parse(i).unwrap());
         let claims = token(Subject::Client).claims(&issuer);
         assert_eq!(AccessToken::from_claims(&claims, &other, Timestamp::from_unix(1_000)), None);
-        assert_eq!(AccessToken::from_claims(&claims, &issuer, Timestamp::from_unix(999)), None);
+        assert_eq!(AccessToken::from_claims(&claims, &issuer, Timestamp::from_unix(939)), None);
+    }
+
+    #[test]
+    fn claims_of_an_instance_whose_clock_is_a_minute_ahead_are_read() {
+        let issuer = Issuer::parse("https://auth.example").unwrap();
+        let claims = token(Subject::Client).claims(&issuer);
+        for now in [940, 970, 1_000] {
+            assert!(AccessToken::from_claims(&claims, &issuer, Timestamp::from_unix(now)).is_some(), "{now}");
+        }
     }
 
     #[test]

@@ -7,8 +7,11 @@ mod support;
 
 mod chain;
 mod engines;
+mod fleet;
 mod hang_up;
 mod kill;
+mod outage;
+mod shared;
 
 use gateward::testing::browser::ScriptedBrowser;
 use serde_json::json;
@@ -93,6 +96,7 @@ fn shares<T>(things: Vec<T>, hands: usize) -> Vec<Vec<T>> {
 }
 
 /// Chance that is the same in every run (SplitMix64).
+#[derive(Debug)]
 struct Dice(u64);
 
 impl Dice {

@@ -22,7 +22,8 @@ use std::{
 };
 
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, RedisResult,
+    TlsCertificates, Value,
     aio::{MultiplexedConnection, SendError},
 };
 use tokio::{sync::Mutex, time::timeout};
@@ -82,6 +83,12 @@ impl Link {
 /// Gives up when it takes too long.
 pub(super) async fn within<T>(bound: Duration, call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
     timeout(bound, call).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+}
+
+/// A reply that ends in the middle, because the connection did, is an answer that cannot be parsed to the crate. To us it is a lost
+/// connection: what is kept may be sound, and the next call finds out.
+fn unless_torn(error: RedisError) -> RedisError {
+    if error.kind() == ErrorKind::Parse { io::Error::new(io::ErrorKind::UnexpectedEof, error).into() } else { error }
 }
 
 fn pipeline(commands: &[Cmd]) -> Pipeline {
@@ -161,7 +168,7 @@ struct Current {
 impl Standalone {
     /// Sends commands in this order, with nothing in between. Bounded in time.
     pub(super) async fn send_in_time(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
-        within(self.bound, self.send(commands)).await
+        within(self.bound, self.send(commands)).await.map_err(unless_torn)
     }
 
     async fn send(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
