@@ -160,3 +160,30 @@ async fn a_change_that_waits_while_its_master_becomes_a_replica_is_unavailable()
     });
     assert!(is_unavailable(change));
 }
+
+/// Those who only want to know something do not stand in line behind changes that wait.
+#[tokio::test]
+async fn whoever_reads_does_not_wait_for_replicas() {
+    let (master, replica) = with_replica().await;
+    let stores = open(&format!("{}?wait_replicas=1&wait_timeout=500ms", master.url())).await;
+    stores.tokens.open_grant(&grant("a"), &code("a")).await.unwrap();
+    replica.signal("STOP");
+    let mut changes = JoinSet::new();
+    for i in 0..20 {
+        let stores = stores.clone();
+        changes.spawn(async move {
+            let name = format!("b{i}");
+            stores.tokens.open_grant(&grant(&name), &code(&name)).await
+        });
+    }
+    until("the changes wait", async || {
+        let info: String = ask(&master, &["INFO", "clients"]).await;
+        info.contains("blocked_clients:1")
+    })
+    .await;
+    let id = grant_id("a");
+    for _ in 0..10 {
+        assert!(timeout(SOON, stores.tokens.find_grant(&id)).await.unwrap().unwrap().is_some());
+    }
+    assert!(changes.join_all().await.into_iter().all(is_unavailable));
+}

@@ -60,10 +60,24 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Asks the nodes that are named in the URL who has what.
     pub(super) async fn open(connector: Connector) -> RedisResult<Self> {
-        let map = RwLock::default();
-        let cluster = Self { connector, map, stale: AtomicBool::new(true), drawing: Mutex::new(()) };
+        let cluster = Self::unknown(connector);
         cluster.draw().await?;
         Ok(cluster)
+    }
+
+    fn unknown(connector: Connector) -> Self {
+        Self { connector, map: RwLock::default(), stale: AtomicBool::new(true), drawing: Mutex::new(()) }
+    }
+
+    /// The same cluster by other connections.
+    pub(super) fn another(&self) -> Self {
+        let another = Self::unknown(self.connector.clone());
+        let ranges = self.map.read().unwrap_or_else(PoisonError::into_inner).ranges.clone();
+        // Known from the start, so that of several first calls only one has to look.
+        if another.replace(ranges).is_err() {
+            another.stale.store(true, Ordering::Release);
+        }
+        another
     }
 
     /// See [`Link::send`](super::link::Link::send).

@@ -64,6 +64,14 @@ impl Link {
         }
     }
 
+    /// A way to the same place with connections of its own.
+    pub(super) fn another(&self) -> Self {
+        match self {
+            Self::Standalone(standalone) => Self::Standalone(Box::new(standalone.another())),
+            Self::Cluster(cluster) => Self::Cluster(Box::new(cluster.another())),
+        }
+    }
+
     /// Whether one round trip can reach every slot.
     pub(super) const fn is_cluster(&self) -> bool {
         match self {
@@ -166,6 +174,11 @@ struct Current {
 }
 
 impl Standalone {
+    fn another(&self) -> Self {
+        let (client, configuration) = (self.client.clone(), self.configuration.clone());
+        Self { client, configuration, bound: self.bound, attempts: AtomicU64::new(0), place: Mutex::default() }
+    }
+
     /// Sends commands in this order, with nothing in between. Bounded in time.
     pub(super) async fn send_in_time(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         within(self.bound, self.send(commands)).await.map_err(unless_torn)
