@@ -11,9 +11,9 @@ mod private_redis;
 use std::time::Duration;
 
 use gateward::{
-    port::store::{StoreError, StoreResult},
+    port::store::{Issue, Redemption, StoreError, StoreResult},
     store::Stores,
-    testing::fixture::{at, code, grant, grant_id, revocation},
+    testing::fixture::{access_token, at, code, grant, grant_id, revocation, verified_code},
 };
 use private_cluster::{PrivateCluster, until, until_whole};
 use private_redis::{PrivateRedis, ask};
@@ -186,4 +186,30 @@ async fn whoever_reads_does_not_wait_for_replicas() {
         assert!(timeout(SOON, stores.tokens.find_grant(&id)).await.unwrap().unwrap().is_some());
     }
     assert!(changes.join_all().await.into_iter().all(is_unavailable));
+}
+
+/// In a cluster they are on other masters, and a grant that is in no list is not found by who revokes all of somebody's.
+#[tokio::test]
+async fn a_grant_is_not_recorded_before_replicas_have_what_leads_to_it() {
+    let cluster = PrivateCluster::start(&[]).await;
+    let stores = open(&format!("{}?wait_replicas=1&wait_timeout=10ms", cluster.url())).await;
+    assert!(is_unavailable(stores.tokens.open_grant(&grant("a"), &code("a")).await));
+    assert!(stores.tokens.find_grant(&grant_id("a")).await.unwrap().is_none());
+}
+
+/// An index that cannot be told about something that was done is no reason to say that it was not.
+#[tokio::test]
+async fn a_redemption_is_done_although_nobody_can_be_told_when_to_prune_its_grant() {
+    let server = PrivateRedis::start(&[]);
+    let stores = open(&server.url()).await;
+    let (grant, code) = (grant("a"), code("a"));
+    stores.tokens.open_grant(&grant, &code).await.unwrap();
+    // From now on the schedule is of a type that it cannot be.
+    let () = ask(&server, &["SET", "gateward:{grants}:due", "x"]).await;
+    let verified = verified_code(stores.tokens.find_code(&code.digest).await.unwrap().unwrap());
+    let mut access = access_token("a", Some("a"));
+    access.token.expires_at = at(2);
+    let issue = Issue { access: Some(access.clone()), ..Issue::default() };
+    assert_eq!(stores.tokens.redeem(&verified, &issue, at(1)).await.unwrap(), Redemption::Redeemed);
+    assert!(stores.tokens.find_access(&access.digest).await.unwrap().is_some());
 }

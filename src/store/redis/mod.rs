@@ -181,10 +181,11 @@ impl Redis {
     async fn note(&self, entries: Vec<Keyed>) -> StoreResult<()> {
         let mut writes = JoinSet::new();
         for Keyed { key, command } in entries {
-            let link = Arc::clone(&self.link);
+            let this = self.clone();
             writes.spawn(async move {
-                let answers = link.send(key.as_bytes(), &[command], Repeat::Harmless).await?;
-                answers.into_iter().try_for_each(|answer| answer.extract_error().map(drop))
+                let commands: Vec<Cmd> = [command].into_iter().chain(this.wait.as_ref().map(wait_command)).collect();
+                let answers = this.changes.send(key.as_bytes(), &commands, Repeat::Harmless).await?;
+                this.check_replicas(outcome(answers, 1)?.into_iter().next())
             });
         }
         while let Some(written) = writes.join_next().await {
