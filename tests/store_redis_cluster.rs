@@ -8,7 +8,14 @@ mod private_cluster;
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod private_redis;
 
-use std::time::Duration;
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
 use gateward::{
     port::store::{Issue, Redemption, StoreError, StoreResult},
@@ -17,7 +24,12 @@ use gateward::{
 };
 use private_cluster::{PrivateCluster, until, until_whole};
 use private_redis::{PrivateRedis, ask};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
 
 /// How long nobody has to wait who wants nothing of a master that is away.
 const SOON: Duration = Duration::from_secs(1);
@@ -212,4 +224,41 @@ async fn a_redemption_is_done_although_nobody_can_be_told_when_to_prune_its_gran
     let issue = Issue { access: Some(access.clone()), ..Issue::default() };
     assert_eq!(stores.tokens.redeem(&verified, &issue, at(1)).await.unwrap(), Redemption::Redeemed);
     assert!(stores.tokens.find_access(&access.digest).await.unwrap().is_some());
+}
+
+/// An address behind which servers change: each new connection goes to the one of this port.
+async fn address_of(port: &Arc<AtomicU16>) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let port = Arc::clone(port);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let server = (Ipv4Addr::LOCALHOST, port.load(Ordering::Relaxed));
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(server).await?;
+                copy_bidirectional(&mut near, &mut far).await
+            });
+        }
+    });
+    address.port()
+}
+
+/// Where a name or an address leads to the master of the day, the old one says that it is none, and keeps its connections.
+#[tokio::test]
+async fn a_master_that_became_a_replica_is_left_for_the_new_one() {
+    for wait in ["", "?wait_replicas=1&wait_timeout=1s"] {
+        let (old, new) = with_replica().await;
+        let port = Arc::new(AtomicU16::new(old.port()));
+        let stores = open(&format!("redis://127.0.0.1:{}{wait}", address_of(&port).await)).await;
+        stores.tokens.open_grant(&grant("a"), &code("a")).await.unwrap();
+        let () = ask(&new, &["REPLICAOF", "NO", "ONE"]).await;
+        let () = ask(&old, &["REPLICAOF", "127.0.0.1", &new.port().to_string()]).await;
+        port.store(new.port(), Ordering::Relaxed);
+        until("changes are made again", async || stores.tokens.ping().await.is_ok()).await;
+        // Reads come from there, too: the old one may know nothing of this.
+        old.signal("STOP");
+        let id = grant_id("a");
+        assert!(timeout(SOON, stores.tokens.find_grant(&id)).await.unwrap().unwrap().is_some());
+        old.signal("CONT");
+    }
 }
