@@ -251,6 +251,7 @@ async fn a_master_that_became_a_replica_is_left_for_the_new_one() {
         let port = Arc::new(AtomicU16::new(old.port()));
         let stores = open(&format!("redis://127.0.0.1:{}{wait}", address_of(&port).await)).await;
         stores.tokens.open_grant(&grant("a"), &code("a")).await.unwrap();
+        until("the replica has it", async || ask(&new, &["EXISTS", "gateward:{a}:grant"]).await).await;
         let () = ask(&new, &["REPLICAOF", "NO", "ONE"]).await;
         let () = ask(&old, &["REPLICAOF", "127.0.0.1", &new.port().to_string()]).await;
         port.store(new.port(), Ordering::Relaxed);

@@ -9,10 +9,11 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use ::redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, cmd};
-use tokio::{sync::Mutex, task::JoinSet};
+use tokio::{sync::Mutex, task::JoinSet, time::Instant};
 
 use super::{
     address::Node,
@@ -21,6 +22,9 @@ use super::{
 
 /// How often a command follows redirections. More than a few mean that the nodes do not agree.
 const REDIRECTIONS: usize = 5;
+
+/// From one drawing of the map to the next: as long as a part of the cluster is away, every call for it asks for another one.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Hash slots of a cluster (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
 const SLOTS: u16 = 16_384;
@@ -53,8 +57,8 @@ pub(super) struct Cluster {
     map: RwLock<Map>,
     /// Whether the map may be wrong.
     stale: AtomicBool,
-    /// Held by whoever draws the map anew; everybody else goes by the old one meanwhile.
-    drawing: Mutex<()>,
+    /// Held by whoever draws the map anew; everybody else goes by the old one meanwhile. When somebody last began to.
+    drawing: Mutex<Option<Instant>>,
 }
 
 impl Cluster {
@@ -66,7 +70,7 @@ impl Cluster {
     }
 
     fn unknown(connector: Connector) -> Self {
-        Self { connector, map: RwLock::default(), stale: AtomicBool::new(true), drawing: Mutex::new(()) }
+        Self { connector, map: RwLock::default(), stale: AtomicBool::new(true), drawing: Mutex::default() }
     }
 
     /// The same cluster by other connections.
@@ -89,8 +93,10 @@ impl Cluster {
     async fn send(&self, key: &[u8], commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         let slot = slot(key);
         if self.stale.load(Ordering::Acquire)
-            && let Ok(_drawing) = self.drawing.try_lock()
+            && let Ok(mut last) = self.drawing.try_lock()
+            && last.is_none_or(|last: Instant| last.elapsed() >= PAUSE)
         {
+            *last = Some(Instant::now());
             // Whether this works or not: what counts is what the master that is thought to have the slot says.
             self.draw().await.ok();
         }
@@ -182,7 +188,9 @@ impl Cluster {
             self.node(node)?;
         }
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        map.nodes.retain(|node, _| ranges.iter().any(|(_, _, master)| master == node));
+        // Those that the URL names are asked every time, whatever they are.
+        let seeds = self.connector.seeds();
+        map.nodes.retain(|node, _| seeds.contains(node) || ranges.iter().any(|(_, _, master)| master == node));
         map.ranges = ranges;
         self.stale.store(false, Ordering::Release);
         Ok(())
