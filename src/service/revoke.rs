@@ -6,6 +6,7 @@ use crate::{
     domain::{
         credential::{Credential, Kind, RefreshToken},
         grant::{Revocation, RevocationReason},
+        policy::{CLOCK_SKEW, LONGEST_REQUEST},
         time::Timestamp,
     },
     port::store::StoreError,
@@ -32,7 +33,10 @@ impl Authority {
         } else if let Some(token) = self.find_access_token(&query.token, now).await?
             && token.client_id == *client
         {
-            self.tokens.revoke_access(&token.id, token.expires_at).await?;
+            // Remembered for longer than it could count: a request that was judged at the last moment may be slow to look, and
+            // whoever forgets may have a clock that is ahead.
+            let until = token.expires_at.plus(LONGEST_REQUEST).plus(CLOCK_SKEW);
+            self.tokens.revoke_access(&token.id, until).await?;
         }
         Ok(())
     }

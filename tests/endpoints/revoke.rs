@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use gateward::{
-    domain::{client::AuthenticationMethod, grant::RevocationReason, identifier::GrantId},
+    domain::{client::AuthenticationMethod, grant::RevocationReason, identifier::GrantId, policy::CLOCK_SKEW},
     service::administer_clients::ClientSpec,
     testing::server::{
         OPAQUE_RESOURCE, Parameters, RESOURCE, TestClient, TestServer, machine, public_client, resource_server,
@@ -99,6 +99,16 @@ async fn a_revoked_jwt_stays_revoked_until_it_expires_and_after_the_purge() {
     assert_revoked(&issued.revoke(&issued.client, &issued.access()).await);
     issued.server.pass(3599);
     issued.server.authority().purge(issued.server.now()).await.expect("a purge");
+    assert!(!issued.is_active().await);
+}
+
+/// The purge is another instance's, whose clock is ahead.
+#[tokio::test]
+async fn a_revoked_jwt_is_remembered_by_a_purge_whose_clock_is_ahead() {
+    let issued = issued().await;
+    assert_revoked(&issued.revoke(&issued.client, &issued.access()).await);
+    issued.server.pass(3599);
+    issued.server.authority().purge(issued.server.now().plus(CLOCK_SKEW)).await.expect("a purge");
     assert!(!issued.is_active().await);
 }
 

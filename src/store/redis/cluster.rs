@@ -4,15 +4,16 @@
 //! for good when one master is down for a while, and until then the masters that are up wait for the one that is down.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use ::redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, cmd};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, task::JoinSet, time::Instant};
 
 use super::{
     address::Node,
@@ -21,6 +22,9 @@ use super::{
 
 /// How often a command follows redirections. More than a few mean that the nodes do not agree.
 const REDIRECTIONS: usize = 5;
+
+/// From one drawing of the map to the next: as long as a part of the cluster is away, every call for it asks for another one.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Hash slots of a cluster (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
 const SLOTS: u16 = 16_384;
@@ -53,17 +57,31 @@ pub(super) struct Cluster {
     map: RwLock<Map>,
     /// Whether the map may be wrong.
     stale: AtomicBool,
-    /// Held by whoever draws the map anew; everybody else goes by the old one meanwhile.
-    drawing: Mutex<()>,
+    /// Held by whoever draws the map anew; everybody else goes by the old one meanwhile. When somebody last began to.
+    drawing: Mutex<Option<Instant>>,
 }
 
 impl Cluster {
     /// Asks the nodes that are named in the URL who has what.
     pub(super) async fn open(connector: Connector) -> RedisResult<Self> {
-        let map = RwLock::default();
-        let cluster = Self { connector, map, stale: AtomicBool::new(true), drawing: Mutex::new(()) };
+        let cluster = Self::unknown(connector);
         cluster.draw().await?;
         Ok(cluster)
+    }
+
+    fn unknown(connector: Connector) -> Self {
+        Self { connector, map: RwLock::default(), stale: AtomicBool::new(true), drawing: Mutex::default() }
+    }
+
+    /// The same cluster by other connections.
+    pub(super) fn another(&self) -> Self {
+        let another = Self::unknown(self.connector.clone());
+        let ranges = self.map.read().unwrap_or_else(PoisonError::into_inner).ranges.clone();
+        // Known from the start, so that of several first calls only one has to look.
+        if another.replace(ranges).is_err() {
+            another.stale.store(true, Ordering::Release);
+        }
+        another
     }
 
     /// See [`Link::send`](super::link::Link::send).
@@ -75,8 +93,10 @@ impl Cluster {
     async fn send(&self, key: &[u8], commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         let slot = slot(key);
         if self.stale.load(Ordering::Acquire)
-            && let Ok(_drawing) = self.drawing.try_lock()
+            && let Ok(mut last) = self.drawing.try_lock()
+            && last.is_none_or(|last: Instant| last.elapsed() >= PAUSE)
         {
+            *last = Some(Instant::now());
             // Whether this works or not: what counts is what the master that is thought to have the slot says.
             self.draw().await.ok();
         }
@@ -89,6 +109,9 @@ impl Cluster {
                 self.learn(slot, node)?;
                 self.ask_master(slot, commands).await
             };
+        }
+        if answers.as_ref().is_ok_and(|answers| answers.iter().any(may_have_lost_its_slots)) {
+            self.stale.store(true, Ordering::Release);
         }
         answers
     }
@@ -137,26 +160,27 @@ impl Cluster {
         Ok(new)
     }
 
-    /// Asks one node after the other for the map, the known ones first.
+    /// Asks all nodes for the map at once, so that one that is silent holds up nobody.
     async fn draw(&self) -> RedisResult<()> {
-        let mut asked: Vec<Node> = {
-            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            map.nodes.keys().cloned().collect()
-        };
-        asked.extend(self.connector.seeds().iter().cloned());
-        let mut slots = cmd("CLUSTER");
-        slots.arg("SLOTS");
-        let mut failure = RedisError::from((ErrorKind::ClusterConnectionNotFound, "no node of the cluster is known"));
+        let mut asked: HashSet<Node> = self.connector.seeds().iter().cloned().collect();
+        asked.extend(self.map.read().unwrap_or_else(PoisonError::into_inner).nodes.keys().cloned());
+        let mut asking = JoinSet::new();
         for node in asked {
-            let answer = self.node(&node)?.send_in_time(std::slice::from_ref(&slots)).await;
-            let ranges = answer.and_then(|answers| ranges(answers, &node));
-            match ranges {
-                Ok(ranges) if !ranges.is_empty() => return self.replace(ranges),
-                Ok(_) => {}
-                Err(error) => failure = error,
+            let way = self.node(&node)?;
+            asking.spawn(async move { view(&way, &node).await });
+        }
+        let mut doubtful = None;
+        let mut failure = RedisError::from((ErrorKind::ClusterConnectionNotFound, "no node of the cluster is known"));
+        while let Some(answer) = asking.join_next().await {
+            match answer {
+                Ok(Ok(View { ranges, .. })) if ranges.is_empty() => {}
+                Ok(Ok(View { ranges, is_whole: true })) => return self.replace(ranges),
+                Ok(Ok(View { ranges, is_whole: false })) => doubtful = Some(ranges),
+                Ok(Err(error)) => failure = error,
+                Err(error) => failure = std::io::Error::from(error).into(),
             }
         }
-        Err(failure)
+        doubtful.map_or(Err(failure), |ranges| self.replace(ranges))
     }
 
     fn replace(&self, ranges: Vec<(u16, u16, Node)>) -> RedisResult<()> {
@@ -164,11 +188,50 @@ impl Cluster {
             self.node(node)?;
         }
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        map.nodes.retain(|node, _| ranges.iter().any(|(_, _, master)| master == node));
+        // Those that the URL names are asked every time, whatever they are.
+        let seeds = self.connector.seeds();
+        map.nodes.retain(|node, _| seeds.contains(node) || ranges.iter().any(|(_, _, master)| master == node));
         map.ranges = ranges;
         self.stale.store(false, Ordering::Release);
         Ok(())
     }
+}
+
+/// How the cluster looks to one of its nodes.
+struct View {
+    ranges: Vec<(u16, u16, Node)>,
+    /// Whether the node is among those that decide. One that was cut off from the others, or has just been started, tells of
+    /// how things were before.
+    is_whole: bool,
+}
+
+async fn view(way: &Standalone, node: &Node) -> RedisResult<View> {
+    let [mut slots, mut info] = [(); 2].map(|()| cmd("CLUSTER"));
+    slots.arg("SLOTS");
+    info.arg("INFO");
+    let mut answers = way.send_in_time(&[slots, info]).await?.into_iter();
+    let ranges = ranges(answers.next().unwrap_or(Value::Nil), node)?;
+    // A server may forbid to ask for it.
+    let info: Option<String> =
+        answers.next().and_then(|info| ::redis::from_redis_value(info.extract_error().ok()?).ok());
+    let is_whole = info.is_some_and(|info| info.contains("cluster_state:ok"));
+    Ok(View { ranges, is_whole })
+}
+
+/// Whether an answer says that the node does not serve what it is thought to have: a redirection that leads nowhere, a node that is
+/// cut off, or one that was started again and may have lost its place meanwhile.
+fn may_have_lost_its_slots(answer: &Value) -> bool {
+    let Value::ServerError(error) = answer else { return false };
+    matches!(
+        error.kind(),
+        Some(
+            ServerErrorKind::Moved
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+        )
+    )
 }
 
 /// Where the first command that was redirected was redirected to.
@@ -184,9 +247,8 @@ fn redirection(answers: &[Value]) -> Option<(ServerErrorKind, Node)> {
 }
 
 /// What `CLUSTER SLOTS` answers: for each range its first and last slot, its master, its replicas.
-fn ranges(answers: Vec<Value>, asked: &Node) -> RedisResult<Vec<(u16, u16, Node)>> {
-    let answer = answers.into_iter().next().unwrap_or(Value::Nil).extract_error()?;
-    let ranges: Vec<Vec<Value>> = ::redis::from_redis_value(answer)?;
+fn ranges(answer: Value, asked: &Node) -> RedisResult<Vec<(u16, u16, Node)>> {
+    let ranges: Vec<Vec<Value>> = ::redis::from_redis_value(answer.extract_error()?)?;
     let mut known = Vec::with_capacity(ranges.len());
     for range in ranges {
         let mut parts = range.into_iter();

@@ -5,8 +5,9 @@ use ::redis::{ErrorKind, RedisError, ServerErrorKind};
 use crate::port::store::StoreError;
 
 /// Codes of the server after which the same call may work, once it, or its operator, has done something about it: it is busy with
-/// a script, full, cannot write its disk, misses replicas, or does not let us in.
-const PASSING: &[&str] = &["BUSY", "OOM", "MISCONF", "NOREPLICAS", "UNKILLABLE", "NOAUTH", "WRONGPASS"];
+/// a script, full, cannot write its disk, misses replicas, stopped being a master while a change waited for them, or does not let
+/// us in.
+const PASSING: &[&str] = &["BUSY", "OOM", "MISCONF", "NOREPLICAS", "UNBLOCKED", "UNKILLABLE", "NOAUTH", "WRONGPASS"];
 
 impl From<RedisError> for StoreError {
     /// `Unavailable` if the same call may work another time; `Corrupt` if it cannot.
@@ -59,6 +60,7 @@ mod tests {
             "OOM command not allowed when used memory > 'maxmemory'.",
             "MISCONF Redis is configured to save RDB snapshots",
             "NOREPLICAS Not enough good replicas to write.",
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
             "NOAUTH Authentication required.",
             "NOPERM this user has no permissions",
             "ERR max number of clients reached",

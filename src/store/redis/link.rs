@@ -6,7 +6,8 @@
 //!
 //! Standalone: one connection that all calls share. It is replaced as soon as it is known to be broken, by the first call that
 //! needs it; calls that come meanwhile wait for that one attempt and share its outcome, so that a server that is down costs
-//! each of them one `connect_timeout` at most and does not make them queue up. The manager that comes with the crate is not
+//! each of them one `connect_timeout` at most and does not make them queue up. It is also replaced when the server says that it is
+//! a replica now. The manager that comes with the crate is not
 //! used: it stays disconnected for good when a reconnection is refused by anything but the network, e.g. a changed password.
 //!
 //! Cluster: one of these for each master ([`cluster`](super::cluster)).
@@ -23,10 +24,13 @@ use std::{
 
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, PushInfo, PushKind, RedisError, RedisResult,
-    TlsCertificates, Value,
+    ServerErrorKind, TlsCertificates, Value,
     aio::{MultiplexedConnection, SendError},
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 use super::{
     address::{Address, Node},
@@ -35,6 +39,10 @@ use super::{
 
 /// Commands that may wait to be written to the connection. With fewer, a burst of callers takes turns.
 const BUFFER: usize = 1_024;
+
+/// How old a connection is at least that is replaced because its server takes no changes any more, so that one that never does is
+/// not asked for a new one with every change.
+const DEMOTED: Duration = Duration::from_secs(1);
 
 /// Whether a call may be repeated when nobody knows whether it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +72,14 @@ impl Link {
         }
     }
 
+    /// A way to the same place with connections of its own.
+    pub(super) fn another(&self) -> Self {
+        match self {
+            Self::Standalone(standalone) => Self::Standalone(Box::new(standalone.another())),
+            Self::Cluster(cluster) => Self::Cluster(Box::new(cluster.another())),
+        }
+    }
+
     /// Whether one round trip can reach every slot.
     pub(super) const fn is_cluster(&self) -> bool {
         match self {
@@ -83,6 +99,13 @@ impl Link {
 /// Gives up when it takes too long.
 pub(super) async fn within<T>(bound: Duration, call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
     timeout(bound, call).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+}
+
+/// Whether a server takes no changes because it is a replica. Its name or address may lead to the master of the day by now, and it
+/// keeps connections that were made before.
+fn is_read_only(answer: &Value) -> bool {
+    let Value::ServerError(error) = answer else { return false };
+    error.kind() == Some(ServerErrorKind::ReadOnly)
 }
 
 /// A reply that ends in the middle, because the connection did, is an answer that cannot be parsed to the crate. To us it is a lost
@@ -136,8 +159,8 @@ impl Connector {
     /// A way to a node; nothing is sent on it yet.
     pub(super) fn standalone(&self, node: &Node) -> RedisResult<Standalone> {
         let (client, configuration) = (self.client(node)?, self.configuration());
-        let attempts = AtomicU64::new(0);
-        Ok(Standalone { client, configuration, bound: self.bound(), attempts, place: Mutex::default() })
+        let (attempts, demotions) = (AtomicU64::new(0), Arc::default());
+        Ok(Standalone { client, configuration, bound: self.bound(), attempts, place: Mutex::default(), demotions })
     }
 }
 
@@ -150,6 +173,8 @@ pub(super) struct Standalone {
     /// Attempts to connect that have come to an end.
     attempts: AtomicU64,
     place: Mutex<Place>,
+    /// How often the server turned out not to be a master any more. All ways to it share this.
+    demotions: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -163,16 +188,25 @@ struct Place {
 struct Current {
     connection: MultiplexedConnection,
     broken: Arc<AtomicBool>,
+    since: Instant,
+    /// See [`Standalone::demotions`], when it was made.
+    demotions: u64,
 }
 
 impl Standalone {
+    fn another(&self) -> Self {
+        let (client, configuration) = (self.client.clone(), self.configuration.clone());
+        let (attempts, demotions) = (AtomicU64::new(0), Arc::clone(&self.demotions));
+        Self { client, configuration, bound: self.bound, attempts, place: Mutex::default(), demotions }
+    }
+
     /// Sends commands in this order, with nothing in between. Bounded in time.
     pub(super) async fn send_in_time(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         within(self.bound, self.send(commands)).await.map_err(unless_torn)
     }
 
     async fn send(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
-        let Current { mut connection, broken } = self.connection().await?;
+        let Current { mut connection, broken, since, demotions } = self.connection().await?;
         let answers = match commands {
             [command] => connection.send_packed_command(command).await.map(|answer| vec![answer]),
             several => connection.send_packed_commands(&pipeline(several), 0, several.len()).await,
@@ -183,13 +217,21 @@ impl Standalone {
         {
             broken.store(true, Ordering::Release);
         }
+        if answers.as_ref().is_ok_and(|answers| answers.iter().any(is_read_only)) && since.elapsed() > DEMOTED {
+            // Whoever was first has seen to it.
+            let next = demotions.wrapping_add(1);
+            self.demotions.compare_exchange(demotions, next, Ordering::AcqRel, Ordering::Acquire).ok();
+        }
         answers
     }
 
     async fn connection(&self) -> RedisResult<Current> {
         let before = self.attempts.load(Ordering::Acquire);
         let mut place = self.place.lock().await;
-        if let Some(current) = place.current.as_ref().filter(|current| !current.broken.load(Ordering::Acquire)) {
+        let is_good = |current: &&Current| {
+            !current.broken.load(Ordering::Acquire) && current.demotions == self.demotions.load(Ordering::Acquire)
+        };
+        if let Some(current) = place.current.as_ref().filter(is_good) {
             return Ok(current.clone());
         }
         // An attempt that ended while this call waited for its turn is as good as one of its own.
@@ -207,6 +249,7 @@ impl Standalone {
     }
 
     async fn connect_anew(&self) -> RedisResult<Current> {
+        let demotions = self.demotions.load(Ordering::Acquire);
         let broken = Arc::new(AtomicBool::new(false));
         let noticed = Arc::clone(&broken);
         let hear = move |push: PushInfo| -> Result<(), SendError> {
@@ -215,6 +258,6 @@ impl Standalone {
         };
         let configuration = self.configuration.clone().set_pipeline_buffer_size(BUFFER).set_push_sender(hear);
         let connection = self.client.get_multiplexed_async_connection_with_config(&configuration).await?;
-        Ok(Current { connection, broken })
+        Ok(Current { connection, broken, since: Instant::now(), demotions })
     }
 }

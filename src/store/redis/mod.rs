@@ -31,7 +31,7 @@
 //! do not within `wait_timeout`; the change may survive all the same. This makes a loss unlikely and not impossible: a replica that
 //! did not confirm may still win the election (<https://redis.io/docs/latest/commands/wait/>). `min-replicas-to-write` on the
 //! server bounds what a master that was cut off can take on in vain. All changes to one server share a
-//! connection, which waits for one of them at a time: about as many changes per second as there are round trips between the
+//! connection of their own, which waits for one of them at a time: about as many changes per second as there are round trips between the
 //! server and its replicas. Where this is not enough, keep tokens in Postgres.
 //!
 //! Memory is the other way to lose: with another `maxmemory-policy` than `noeviction` Redis may forget what was revoked or
@@ -78,6 +78,8 @@ use crate::port::store::{ChangeFeed, StoreError, StoreResult};
 #[derive(Clone)]
 pub(super) struct Redis {
     link: Arc<Link>,
+    /// For changes: a way of their own if they wait for replicas, so that nobody who only reads stands in line behind them.
+    changes: Arc<Link>,
     names: Names,
     wait: Option<Wait>,
     /// Where news of changes can be heard.
@@ -112,7 +114,9 @@ impl Redis {
         let (link, connector) = connect(address).await?;
         let names = Names::new(&address.prefix);
         let news = Arc::new(Place { connector, channel: names.changes() });
-        Ok(Arc::new(Self { link: Arc::new(link), names, wait: address.wait, news }))
+        let link = Arc::new(link);
+        let changes = if address.wait.is_some() { Arc::new(link.another()) } else { Arc::clone(&link) };
+        Ok(Arc::new(Self { link, changes, names, wait: address.wait, news }))
     }
 
     /// A feed of its own, which connects when it is listened to.
@@ -134,7 +138,7 @@ impl Redis {
 
     /// Reads with a script.
     async fn ask(&self, script: Invocation) -> StoreResult<Value> {
-        self.run(&[], &script, None, Repeat::Harmless).await
+        self.run(&self.link, &[], &script, None, Repeat::Harmless).await
     }
 
     /// Reads with commands wherever their keys are; the answers are in the same order.
@@ -177,10 +181,11 @@ impl Redis {
     async fn note(&self, entries: Vec<Keyed>) -> StoreResult<()> {
         let mut writes = JoinSet::new();
         for Keyed { key, command } in entries {
-            let link = Arc::clone(&self.link);
+            let this = self.clone();
             writes.spawn(async move {
-                let answers = link.send(key.as_bytes(), &[command], Repeat::Harmless).await?;
-                answers.into_iter().try_for_each(|answer| answer.extract_error().map(drop))
+                let commands: Vec<Cmd> = [command].into_iter().chain(this.wait.as_ref().map(wait_command)).collect();
+                let answers = this.changes.send(key.as_bytes(), &commands, Repeat::Harmless).await?;
+                this.check_replicas(outcome(answers, 1)?.into_iter().next())
             });
         }
         while let Some(written) = writes.join_next().await {
@@ -194,7 +199,7 @@ impl Redis {
         let slot = keyed.first().map(|keyed| keyed.key.clone()).unwrap_or_default();
         let mut commands: Vec<Cmd> = keyed.into_iter().map(|keyed| keyed.command).collect();
         commands.extend(self.wait.as_ref().map(wait_command));
-        let answers = self.link.send(slot.as_bytes(), &commands, Repeat::Never).await?;
+        let answers = self.changes.send(slot.as_bytes(), &commands, Repeat::Never).await?;
         let mut answers = outcome(answers, N.saturating_sub(1))?.into_iter();
         let answer = answers.next().ok_or_else(|| corrupt("no answer"))?;
         self.check_replicas(answers.next())?;
@@ -202,12 +207,13 @@ impl Redis {
     }
 
     async fn confirmed(&self, before: &[Cmd], script: &Invocation) -> StoreResult<Value> {
-        self.run(before, script, self.wait.as_ref(), Repeat::Never).await
+        self.run(&self.changes, before, script, self.wait.as_ref(), Repeat::Never).await
     }
 
     /// Runs a script by its hash or, if the server does not know it, in full: then it was not run before.
     async fn run(
         &self,
+        link: &Link,
         before: &[Cmd],
         script: &Invocation,
         wait: Option<&Wait>,
@@ -216,12 +222,12 @@ impl Redis {
         let mut commands = before.to_vec();
         commands.push(script.by_hash());
         commands.extend(wait.map(wait_command));
-        let first = self.link.send(script.slot(), &commands, repeat).await;
+        let first = link.send(script.slot(), &commands, repeat).await;
         let mut answers = match first.and_then(|answers| outcome(answers, before.len())) {
             Err(error) if error.kind() == ServerErrorKind::NoScript.into() => {
                 commands = vec![script.in_full()];
                 commands.extend(wait.map(wait_command));
-                outcome(self.link.send(script.slot(), &commands, repeat).await?, 0)?
+                outcome(link.send(script.slot(), &commands, repeat).await?, 0)?
             }
             answers => answers?,
         }

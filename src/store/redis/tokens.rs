@@ -130,9 +130,12 @@ impl Redis {
     async fn issue(&self, entries: Vec<Keyed>, script: Invocation, of: &GrantId) -> StoreResult<String> {
         let (outcome, due): (String, String) = read(self.tell_after(entries, script).await?)?;
         if !due.is_empty() {
-            // Whoever goes away before this leaves the grant to be pruned later than it could be: when it was due already.
+            // Whoever cannot do this, or goes away before, leaves the grant to be pruned later than it could be: when it was due
+            // already. What was issued is issued all the same.
             let earlier = Keyed::new("ZADD", self.names.due()).arg("XX").arg("LT").arg(due).arg(of.as_str());
-            self.note(vec![earlier]).await?;
+            if let Err(error) = self.note(vec![earlier]).await {
+                tracing::debug!(%error, "a grant is pruned later than it could be");
+            }
         }
         Ok(outcome)
     }
