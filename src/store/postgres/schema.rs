@@ -107,6 +107,7 @@ pub(in crate::store) async fn schema_of(address: &Address) -> Result<SchemaState
 }
 
 async fn connect(address: &Address) -> Result<PgConnection, OpenError> {
+    address.check_files()?;
     let connected = timeout(CONNECT_TIMEOUT, address.options().connect()).await;
     connected.map_err(|_| OpenError::Database("the server does not answer".into()))?.map_err(database)
 }
