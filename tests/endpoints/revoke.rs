@@ -103,6 +103,16 @@ async fn a_revoked_jwt_stays_revoked_until_it_expires_and_after_the_purge() {
 }
 
 #[tokio::test]
+async fn a_revocation_is_remembered_by_a_purge_whose_clock_is_ahead() {
+    let issued = issued().await;
+    assert_revoked(&issued.revoke(&issued.client, &issued.access()).await);
+    issued.server.pass(3570);
+    let ahead = issued.server.now().plus(std::time::Duration::from_secs(30));
+    issued.server.authority().purge(ahead).await.expect("a purge");
+    assert!(!issued.is_active().await);
+}
+
+#[tokio::test]
 async fn a_machine_revokes_its_own_token() {
     let issued = issued().await;
     let worker = issued.server.create_client("worker", machine()).await;
