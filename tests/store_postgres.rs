@@ -483,6 +483,31 @@ async fn a_purge_passes_over_a_grant_that_somebody_is_using() {
     assert_eq!(stores.tokens.find_grant(&grant_id("grant")).await.unwrap(), Some(lasting));
 }
 
+/// Otherwise the history of one client that refreshes without end could take longer than a statement may, again and again.
+#[tokio::test]
+async fn a_purge_takes_a_long_history_apart_before_its_grant() {
+    let database = engines::postgres_database().await;
+    let stores = Stores::open(&database.url).await.unwrap();
+    redeemed_grant(&stores, "busy").await;
+    let history = "INSERT INTO refresh_tokens (digest, grant_id, issued_at, expires_at)
+        SELECT sha256(i::TEXT::BYTEA), g.id, g.created_at, g.expires_at FROM grants g, generate_series(1, 24) i";
+    let mut seeing = raw(&database.url).await;
+    seeing.execute(history).await.unwrap();
+    let left = async |seeing: &mut PgConnection| {
+        let left = "SELECT (SELECT count(*) FROM refresh_tokens), (SELECT count(*) FROM grants)";
+        let left: (i64, i64) = sqlx::query_as(left).fetch_one(seeing).await.unwrap();
+        left
+    };
+    let over = at(2 * fixture::REFRESH_LIFETIME);
+    for tokens in [15, 5] {
+        assert!(stores.tokens.purge(over, 10).await.unwrap() > 0);
+        assert_eq!(left(&mut seeing).await, (tokens, 1));
+    }
+    assert!(stores.tokens.purge(over, 10).await.unwrap() > 0);
+    assert_eq!(left(&mut seeing).await, (0, 0));
+    assert_eq!(stores.tokens.purge(over, 10).await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn a_closed_store_says_that_it_is_unavailable() {
     let database = engines::postgres_database().await;
