@@ -623,6 +623,28 @@ async fn a_schema_from_the_future_is_refused_unless_it_was_only_expanded() {
 }
 
 #[tokio::test]
+async fn a_schema_that_a_newer_version_made_while_this_one_waited_to_migrate_is_refused() {
+    let database = engines::postgres_database().await;
+    Stores::open(&database.url).await.unwrap();
+    let mut newer = raw(&database.url).await;
+    // As if nobody had migrated yet.
+    newer.execute("ALTER TABLE _sqlx_migrations RENAME TO elsewhere").await.unwrap();
+    newer.execute("SELECT pg_advisory_lock(7449363237790904932)").await.unwrap();
+    let url = database.url.clone();
+    let waiting = tokio::spawn(async move { Stores::open(&url).await });
+    let waits = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory_lock%')";
+    timeout(DEADLINE, async { while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut newer).await.unwrap() {} })
+        .await
+        .unwrap();
+    newer.execute("ALTER TABLE elsewhere RENAME TO _sqlx_migrations").await.unwrap();
+    note_migration(&database.url, 9999, "take away").await;
+    newer.execute("SELECT pg_advisory_unlock(7449363237790904932)").await.unwrap();
+    let opened = timeout(DEADLINE, waiting).await.unwrap().unwrap();
+    assert!(matches!(opened, Err(OpenError::ForeignSchema(_))), "{opened:?}");
+}
+
+#[tokio::test]
 async fn a_schema_of_somebody_else_is_refused() {
     for change in [
         "UPDATE _sqlx_migrations SET checksum = 'x'",
