@@ -1,6 +1,6 @@
 //! A Postgres over TLS: whom it has to be, and what is said if it is somebody else.
 #![cfg(all(feature = "testing", feature = "postgres"))]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "shared with other test binaries")]
