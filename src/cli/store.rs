@@ -19,8 +19,8 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Copy everything from one store to another and compare both sides. Servers may go on reading from the source; for the last
-    /// pass nobody may write to it. After an interruption the same command goes on where it stopped. The master key is not
-    /// in a store: the servers at the destination need the same one.
+    /// pass nobody may write to it (with --overwrite, if there was one before). After an interruption the same command goes on
+    /// where it stopped. The master key is not in a store: the servers at the destination need the same one.
     Copy(Arguments),
 }
 
@@ -151,12 +151,17 @@ impl Side {
     async fn open(&self, migrations: Migrations) -> Result<Stores, Failure> {
         let urls = StoreUrls { default: self.url.expose().to_owned(), ..StoreUrls::default() };
         let Self { name, url, .. } = self;
-        Stores::open_each(&urls, migrations).await.map_err(|failed| match &failed.error {
+        Stores::open_each(&urls, migrations).await.map_err(|failed| {
             // Most likely a typo: a schema that was never made lacks them all.
-            error @ OpenError::MigrationsPending(_) => {
-                Failure::store(format!("the {name}, {url}, is empty or of an older version"), error)
-            }
-            error => Failure::store(format!("the {name}, {url}"), error),
+            let hint = match failed.error {
+                OpenError::MigrationsPending(_) => ", is empty or of an older version",
+                OpenError::Url(_)
+                | OpenError::File { .. }
+                | OpenError::Database(_)
+                | OpenError::MayNotMigrate(..)
+                | OpenError::ForeignSchema(_) => "",
+            };
+            Failure::store(format!("the {name}, {url}{hint}"), &failed.error)
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Where a store is: its URL, taken apart.
 
+#[cfg(feature = "sqlite")]
 use std::path::PathBuf;
 
 use thiserror::Error;

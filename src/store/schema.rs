@@ -6,20 +6,19 @@ use super::OpenError;
 
 /// Why a migration did not happen, or what is wrong with one that did.
 pub(super) fn failed(error: MigrateError) -> OpenError {
-    match error {
-        MigrateError::VersionMissing(version) => newer(version, None),
-        MigrateError::VersionMismatch(version) => OpenError::ForeignSchema(
-            format!(
-                "migration {version} is not the one that this version has: somebody else changed the database, or it \
-                 belongs to another program"
-            )
-            .into(),
-        ),
-        MigrateError::Dirty(version) => OpenError::ForeignSchema(
-            format!("migration {version} failed in the middle: go back to the backup from before it").into(),
-        ),
-        other => OpenError::Database(other.into()),
-    }
+    let wrong = if let MigrateError::VersionMissing(version) = error {
+        return newer(version, None);
+    } else if let MigrateError::VersionMismatch(version) = error {
+        format!(
+            "migration {version} is not the one that this version has: somebody else changed the database, or it belongs to \
+             another program"
+        )
+    } else if let MigrateError::Dirty(version) = error {
+        format!("migration {version} failed in the middle: go back to the backup from before it")
+    } else {
+        return OpenError::Database(error.into());
+    };
+    OpenError::ForeignSchema(wrong.into())
 }
 
 /// A migration that this version does not know, and cannot live beside.

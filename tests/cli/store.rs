@@ -77,6 +77,14 @@ async fn a_postgres_that_is_out_of_reach_is_named_without_its_password() {
 }
 
 #[tokio::test]
+async fn a_redis_that_is_out_of_reach_is_named_without_its_password() {
+    let mut url: Url = engines::redis_url().parse().unwrap();
+    url.set_password(Some("hunter2")).unwrap();
+    says_which_store_is_out_of_reach(url.as_str(), "invalid username-password pair");
+    says_which_store_is_out_of_reach(&format!("redis://u:hunter2@{}", own_address()), "refused");
+}
+
+#[tokio::test]
 async fn purge_says_what_it_forgot_and_leaves_what_is_alive() {
     let home = Home::new();
     let purged = home.json(&["purge", "--json"]);

@@ -76,6 +76,53 @@ async fn nobody_notices_a_move_from_sqlite_to_postgres_and_back() {
 }
 
 #[tokio::test]
+async fn nobody_notices_a_move_from_sqlite_to_redis_and_on_to_postgres() {
+    let mut server = Server::start(Life::options(Options::new()));
+    let mut life = Life::begin(&server).await;
+    let (redis, database) = (engines::fresh_part_of(&engines::redis_url()), engines::postgres_database().await);
+    let file = sqlite_of(&server);
+    moves(&mut server, &mut life, &file, &redis).await;
+    moves(&mut server, &mut life, &redis, &database.url).await;
+}
+
+#[tokio::test]
+async fn nobody_notices_when_the_tokens_alone_move_from_postgres_to_a_redis_cluster() {
+    let database = engines::postgres_database().await;
+    let cluster = engines::fresh_part_of(&engines::redis_cluster_url());
+    let mut server = Server::start(Life::options(Options::new()).with_store(&database.url));
+    let mut life = Life::begin(&server).await;
+    server.terminate();
+    assert!(server.wait().success());
+    let home = Home::new();
+    let copy = ["store", "copy", "--from", &database.url, "--to", &cluster, "--only", "tokens"];
+    let copied = home.ok(&copy);
+    let kinds: Vec<&str> = copied.lines().map(|line| line.split("  ").next().unwrap_or_default()).collect();
+    assert_eq!(kinds[..2], ["grants", "access tokens"]);
+    assert_eq!(kinds[2..], ["revoked access tokens", "single uses", "both stores hold the same"], "{copied}");
+    server.restart_on_store_for_tokens(&cluster);
+    life.go_on(&server).await;
+    life.go_on(&server).await;
+}
+
+#[tokio::test]
+async fn the_state_of_a_copy_to_another_part_of_the_same_redis_is_not_taken_for_this_one() {
+    let home = Home::new();
+    home.ok(&["migrate"]);
+    let [one, other] = [(); 2].map(|()| engines::fresh_part_of(&engines::redis_url()));
+    let state = |to: &str| {
+        let to = gateward::store::place(to).unwrap();
+        let from = format!("sqlite:{}", home.path("gateward-data/gateward.db").display());
+        format!(
+            r#"{{"from":"{from}","to":"{to}","kinds":["signing_key"],"next":{{"kind":"signing_key","cursor":null}}}}"#
+        )
+    };
+    let copy = |to| ["store", "copy", "--from", "sqlite:gateward-data/gateward.db", "--to", to, "--only", "keys"];
+    home.write(STATE, &state(&one));
+    assert!(home.fails(&copy(&other), 4).contains("belongs to an unfinished copy from sqlite:"));
+    assert!(home.ok(&copy(&one)).starts_with("going on with the signing keys\n"));
+}
+
+#[tokio::test]
 async fn a_copy_that_was_killed_goes_on_where_it_was_and_its_state_holds_no_password() {
     let server = Server::start(Life::options(Options::new()));
     Life::begin(&server).await;

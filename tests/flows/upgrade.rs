@@ -11,7 +11,10 @@ use crate::{
     engines::{self, Database},
     support::{
         Options, Server,
-        engine::postgres::{Postgres, query},
+        engine::{
+            postgres::{Postgres, query},
+            redis::Redis,
+        },
         gateward,
         life::Life,
         make_master_key, output_of, own_address, until,
@@ -251,4 +254,41 @@ async fn a_role_that_may_not_change_the_schema_serves_and_says_who_has_to_migrat
     // A role that cannot even read what was migrated.
     postgres.query("REVOKE SELECT ON _sqlx_migrations FROM server").unwrap();
     assert!(said(&run(url.as_str(), &["serve"]), 6).contains("permission denied for table _sqlx_migrations"));
+}
+
+/// Redis has no schema: a newer version may add fields to what is there, and brings scripts of its own.
+#[tokio::test]
+async fn fields_that_a_newer_version_adds_in_redis_disturb_nobody_and_are_not_lost() {
+    let redis = Redis::start();
+    let server = Server::start(Life::options(Options::new()).with_store(&redis.url()));
+    let mut life = Life::begin(&server).await;
+    // The other hashes are lists of things by name.
+    let is_record = |key: &&str| key.contains("}:client:") || key.contains("}:user:") || key.ends_with("}:grant");
+    let keys = redis.command(&["--scan"]).unwrap();
+    let records: Vec<&str> = keys.lines().filter(is_record).collect();
+    assert!(records.len() > 5, "{records:?}");
+    for record in &records {
+        redis.command(&["HSET", record, "of_a_newer_version", "x"]).unwrap();
+    }
+    let all = keys.lines().find(|key| key.ends_with("{keys}:all")).unwrap();
+    for id in redis.command(&["HKEYS", all]).unwrap().lines() {
+        let key = redis.command(&["HGET", all, id]).unwrap();
+        let key = key.replacen('{', r#"{"of_a_newer_version":"x","#, 1);
+        redis.command(&["HSET", all, id, &key]).unwrap();
+    }
+    redis.command(&["SCRIPT", "FLUSH"]).unwrap();
+    life.go_on(&server).await;
+    for client in server.run_json(&["client", "list", "--json"]).as_array().unwrap() {
+        server.run(&["client", "update", client["client_id"].as_str().unwrap(), "--name", "Another name"]);
+    }
+    life.go_on(&server).await;
+    for listing in ["client", "user", "grant", "key"] {
+        server.run_json(&[listing, "list", "--json"]);
+    }
+    assert!(server.run(&["purge"]).status.success());
+    for record in &records {
+        assert_eq!(redis.command(&["HGET", record, "of_a_newer_version"]).as_deref(), Ok("x"), "{record}");
+    }
+    let log = server.log();
+    assert_eq!(log.lines().find(|line| line.contains("ERROR")), None);
 }

@@ -61,7 +61,8 @@ pub(crate) fn redis_cluster_url() -> String {
     variable("GATEWARD_TEST_REDIS_CLUSTER")
 }
 
-fn fresh_part_of(url: &str) -> String {
+/// A part of a shared server that nobody has touched.
+pub(crate) fn fresh_part_of(url: &str) -> String {
     format!("{url}?prefix=test-{}:", fresh_name())
 }
 

@@ -152,6 +152,12 @@ impl Server {
         self.restart();
     }
 
+    /// The same, for grants and tokens alone.
+    pub(crate) fn restart_on_store_for_tokens(&mut self, url: &str) {
+        self.options = self.options.clone().with_token_store(url);
+        self.restart();
+    }
+
     fn wait_until_it_listens(&mut self) {
         let listens = |line: &str| line.starts_with("listening on ");
         if !self.stdout.wait_for(listens) {

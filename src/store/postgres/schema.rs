@@ -53,14 +53,7 @@ pub(super) async fn bring_up_to_date(address: &Address, migrations: Migrations) 
         (0, Migrations::Run | Migrations::Refuse) => {}
         (pending, Migrations::Refuse) => return Err(OpenError::MigrationsPending(pending)),
         (pending, Migrations::Run) => {
-            migrate(&mut connection).await.map_err(|error| match error {
-                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
-                    if code(&error).as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
-                {
-                    OpenError::MayNotMigrate(pending, said(error))
-                }
-                error => failed(error),
-            })?;
+            migrate(&mut connection).await.map_err(|error| may_not(pending, error).unwrap_or_else(failed))?;
             // Whoever held the lock before may have been a newer version.
             ahead = look(&mut connection).await?.ahead;
         }
@@ -69,6 +62,17 @@ pub(super) async fn bring_up_to_date(address: &Address, migrations: Migrations) 
         tracing::warn!(version, description, "the schema was expanded by a newer version");
     }
     connection.close().await.map_err(database)
+}
+
+/// Whether it was the role that may not; another error comes back.
+fn may_not(pending: usize, error: MigrateError) -> Result<OpenError, MigrateError> {
+    if let MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) = &error
+        && code(cause).as_deref() == Some(INSUFFICIENT_PRIVILEGE)
+        && let Some(said) = cause.as_database_error()
+    {
+        return Ok(OpenError::MayNotMigrate(pending, said.message().into()));
+    }
+    Err(error)
 }
 
 /// Each migration is one transaction. Whoever drops this drops the connection, and the server undoes what was under way.

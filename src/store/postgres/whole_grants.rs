@@ -33,7 +33,9 @@ async fn hanging(
     connection: &mut PgConnection,
 ) -> StoreResult<HashMap<String, Vec<PgRow>>> {
     let mut found: HashMap<String, Vec<PgRow>> = HashMap::new();
-    for row in sqlx::query(statement).bind(grants).fetch_all(connection).await? {
+    // Not remembered by the connection: a newer version may add columns.
+    let query = sqlx::query(statement).bind(grants).persistent(false);
+    for row in query.fetch_all(connection).await? {
         let grant = row.text("grant_id")?.ok_or_else(|| corrupt("grant_id: empty"))?;
         found.entry(grant).or_default().push(row);
     }

@@ -93,13 +93,13 @@ impl Story {
         }
         let old = self.refresh.len() - 1;
         match dice.roll(100) {
-            0..2 => self.revoke().await,
-            2..5 => {
+            0..5 => self.revoke().await,
+            5..8 => {
                 let at = pick(self.access.len(), dice);
                 self.access[at].revoke(&self.wire, &self.client).await.map(|()| "revocation of an access token")
             }
-            5..20 => self.ask_about_access(desk, dice).await,
-            20..30 if self.client.secret.is_some() => self.ask_about_refresh(dice).await,
+            8..22 => self.ask_about_access(desk, dice).await,
+            22..30 if self.client.secret.is_some() => self.ask_about_refresh(dice).await,
             30..45 => self.refresh_twice(desk).await,
             45..55 if old >= 1 && !self.rotation_lost => self.refresh_with_parent(desk).await,
             55..57 if old >= 2 => self.replay_refresh(pick(old - 1, dice)).await,

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// So many operations between two faults, and beside one that leaves instances to work.
-const CALM: u64 = 100;
+const CALM: u64 = 60;
 
 /// So many refusals while nothing can work.
 const STORM: u64 = 48;
