@@ -316,6 +316,47 @@ async fn a_copy_that_was_interrupted_goes_on_where_it_stopped() {
     assert_eq!(export(&to, 1_000).await, by_fingerprint(everything()));
 }
 
+/// Grants whose clients refreshed every hour for a week, as many as travel together.
+fn long_histories() -> Vec<Entry> {
+    let history = |i: usize| {
+        let name = |k: usize| format!("history-{i}-{k}");
+        let rotated = |k: usize| Succession {
+            at: at(1),
+            sealed_successor: vec![7; 100],
+            successor: Some(refresh_token(&name(k + 1)).digest),
+        };
+        let mut family = family(&format!("history-{i}"));
+        family.refresh = (0..168).map(|k| (refresh_token(&name(k)), Some(rotated(k)))).collect();
+        family.refresh.sort_by_key(|(token, _)| *token.digest.as_bytes());
+        family.access = (0..168).map(|k| access_token(&name(k), Some(&format!("history-{i}")))).collect();
+        family.access.sort_by_key(|access| *access.digest.as_bytes());
+        Entry::Grant(Box::new(family))
+    };
+    (0..100).map(history).collect()
+}
+
+#[tokio::test]
+async fn long_histories_arrive_in_postgres_within_the_time_of_a_call() {
+    let database = engines::postgres_database().await;
+    // A server on this machine is several times as fast as one behind a network.
+    let stores = Stores::open(&format!("{}?statement_timeout=1s", database.url)).await.unwrap();
+    let before = long_histories();
+    archive(&stores, EntryKind::Grant).import(&before).await.unwrap();
+    assert_eq!(export(&stores, 20).await, by_fingerprint(before));
+}
+
+/// The account was made while the copy was on its way: comparing tells, and going on is not stuck there for good.
+#[tokio::test]
+async fn a_session_whose_account_has_not_arrived_is_left_out() {
+    for (stores, _kept) in [sqlite().await, engines::postgres().await] {
+        let sessions = archive(&stores, EntryKind::Session);
+        sessions.import(&[Entry::Session(session("browser", "user"))]).await.unwrap();
+        assert_eq!(sessions.count(EntryKind::Session).await.unwrap(), 0);
+        import(&stores, &[Entry::User(user("user")), Entry::Session(session("browser", "user"))]).await;
+        assert_eq!(sessions.count(EntryKind::Session).await.unwrap(), 1);
+    }
+}
+
 #[tokio::test]
 async fn memory_keeps_nothing_that_could_be_copied() {
     let (to, _kept) = sqlite().await;

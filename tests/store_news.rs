@@ -338,6 +338,24 @@ async fn when_a_redis_that_was_down_is_back_anything_may_have_changed_and_news_g
 }
 
 /// What is changed counts, although nobody hears of it.
+/// For example because of `idle_session_timeout`, or a pooler that cannot listen.
+#[tokio::test]
+async fn a_postgres_that_ends_every_connection_is_not_asked_without_end() {
+    let database = postgres().await;
+    let mut impatient: Url = database.url.parse().unwrap();
+    impatient.query_pairs_mut().append_pair("options[idle_session_timeout]", "100");
+    let mut news = feed(&Stores::open(impatient.as_str()).await.unwrap()).await;
+    let mut count = 0;
+    let counting = async {
+        loop {
+            assert_eq!(news.next().await, Change::Anything);
+            count += 1;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(3), counting).await.is_err());
+    assert!((1..=3).contains(&count), "{count} connections in three seconds");
+}
+
 #[tokio::test]
 async fn a_user_who_may_not_publish_may_change_a_client() {
     let server = PrivateRedis::start(&[]);

@@ -483,6 +483,31 @@ async fn a_purge_passes_over_a_grant_that_somebody_is_using() {
     assert_eq!(stores.tokens.find_grant(&grant_id("grant")).await.unwrap(), Some(lasting));
 }
 
+/// Otherwise the history of one client that refreshes without end could take longer than a statement may, again and again.
+#[tokio::test]
+async fn a_purge_takes_a_long_history_apart_before_its_grant() {
+    let database = engines::postgres_database().await;
+    let stores = Stores::open(&database.url).await.unwrap();
+    redeemed_grant(&stores, "busy").await;
+    let history = "INSERT INTO refresh_tokens (digest, grant_id, issued_at, expires_at)
+        SELECT sha256(i::TEXT::BYTEA), g.id, g.created_at, g.expires_at FROM grants g, generate_series(1, 24) i";
+    let mut seeing = raw(&database.url).await;
+    seeing.execute(history).await.unwrap();
+    let left = async |seeing: &mut PgConnection| {
+        let left = "SELECT (SELECT count(*) FROM refresh_tokens), (SELECT count(*) FROM grants)";
+        let left: (i64, i64) = sqlx::query_as(left).fetch_one(seeing).await.unwrap();
+        left
+    };
+    let over = at(2 * fixture::REFRESH_LIFETIME);
+    for tokens in [15, 5] {
+        assert!(stores.tokens.purge(over, 10).await.unwrap() > 0);
+        assert_eq!(left(&mut seeing).await, (tokens, 1));
+    }
+    assert!(stores.tokens.purge(over, 10).await.unwrap() > 0);
+    assert_eq!(left(&mut seeing).await, (0, 0));
+    assert_eq!(stores.tokens.purge(over, 10).await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn a_closed_store_says_that_it_is_unavailable() {
     let database = engines::postgres_database().await;
@@ -595,6 +620,28 @@ async fn a_schema_from_the_future_is_refused_unless_it_was_only_expanded() {
     assert!(matches!(Stores::open(&database.url).await, Err(OpenError::ForeignSchema(_))));
     assert!(matches!(refuse(&database.url).await, Err(OpenError::ForeignSchema(_))));
     assert!(matches!(schema_of(&database.url).await, Err(OpenError::ForeignSchema(_))));
+}
+
+#[tokio::test]
+async fn a_schema_that_a_newer_version_made_while_this_one_waited_to_migrate_is_refused() {
+    let database = engines::postgres_database().await;
+    Stores::open(&database.url).await.unwrap();
+    let mut newer = raw(&database.url).await;
+    // As if nobody had migrated yet.
+    newer.execute("ALTER TABLE _sqlx_migrations RENAME TO elsewhere").await.unwrap();
+    newer.execute("SELECT pg_advisory_lock(7449363237790904932)").await.unwrap();
+    let url = database.url.clone();
+    let waiting = tokio::spawn(async move { Stores::open(&url).await });
+    let waits = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory_lock%')";
+    timeout(DEADLINE, async { while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut newer).await.unwrap() {} })
+        .await
+        .unwrap();
+    newer.execute("ALTER TABLE elsewhere RENAME TO _sqlx_migrations").await.unwrap();
+    note_migration(&database.url, 9999, "take away").await;
+    newer.execute("SELECT pg_advisory_unlock(7449363237790904932)").await.unwrap();
+    let opened = timeout(DEADLINE, waiting).await.unwrap().unwrap();
+    assert!(matches!(opened, Err(OpenError::ForeignSchema(_))), "{opened:?}");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use moka::sync::Cache;
+use tokio::time::Instant;
 
 use crate::{
     domain::{
@@ -27,10 +28,18 @@ use crate::{
 /// The most copies; a client with everything set has a few KiB.
 const CAPACITY: u64 = 10_000;
 
+/// A client as it was at some time after it was asked for.
+#[derive(Clone)]
+struct Remembered {
+    client: Arc<Client>,
+    asked_at: Instant,
+}
+
 /// Copies of clients before the store that has them.
 pub(super) struct CachedClients {
     inner: Arc<dyn ClientStore>,
-    copies: Cache<ClientId, Arc<Client>>,
+    copies: Cache<ClientId, Remembered>,
+    bound: Duration,
     /// How often something was given up. A reading that began before the last time may be older than the change.
     given_up: AtomicU64,
 }
@@ -38,7 +47,7 @@ pub(super) struct CachedClients {
 impl CachedClients {
     pub(super) fn new(inner: Arc<dyn ClientStore>, bound: Duration) -> Self {
         let copies = Cache::builder().max_capacity(CAPACITY).time_to_live(bound).build();
-        Self { inner, copies, given_up: AtomicU64::new(0) }
+        Self { inner, copies, bound, given_up: AtomicU64::new(0) }
     }
 
     /// Gives up what `change` may have made untrue.
@@ -72,13 +81,15 @@ impl ClientStore for CachedClients {
     }
 
     async fn find(&self, id: &ClientId) -> StoreResult<Option<ClientEntry>> {
-        if let Some(copy) = self.copies.get(id) {
-            return Ok(Some(ClientEntry::Registered(Box::new(Client::clone(&copy)))));
+        // A store that is slow answers with what was so long ago, so the cache's own count from the answer is too generous.
+        if let Some(copy) = self.copies.get(id).filter(|copy| copy.asked_at.elapsed() < self.bound) {
+            return Ok(Some(ClientEntry::Registered(Box::new(Client::clone(&copy.client)))));
         }
+        let asked_at = Instant::now();
         let before = self.given_up.load(Ordering::SeqCst);
         let found = self.inner.find(id).await?;
         if let Some(ClientEntry::Registered(client)) = &found {
-            self.copies.insert(id.clone(), Arc::new(Client::clone(client)));
+            self.copies.insert(id.clone(), Remembered { client: Arc::new(Client::clone(client)), asked_at });
             // Looked at after the copy is there: whoever gives it up counts first, so one of the two sees the other.
             if self.given_up.load(Ordering::SeqCst) != before {
                 self.copies.invalidate(id);
@@ -280,6 +291,24 @@ mod tests {
         async fn ping(&self) -> StoreResult<()> {
             self.inner.ping().await
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bound_counts_from_the_question_and_not_from_a_late_answer() {
+        let store = Stores::in_memory().clients;
+        store.insert(&client(), None).await.unwrap();
+        let slow = Arc::new(Slow { inner: store.clone(), asked: Notify::new(), answer: Notify::new(), seen: 0.into() });
+        let cached = Arc::new(CachedClients::new(slow.clone(), LONG));
+        let reading = tokio::spawn({
+            let cached = cached.clone();
+            async move { status(&*cached).await }
+        });
+        slow.asked.notified().await;
+        disable(&*store).await;
+        tokio::time::advance(LONG).await;
+        slow.answer.notify_one();
+        assert_eq!(reading.await.unwrap(), ClientStatus::Active, "it was so when it was asked");
+        assert_eq!(status(&*cached).await, ClientStatus::Disabled);
     }
 
     #[tokio::test]

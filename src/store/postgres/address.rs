@@ -6,12 +6,12 @@
 //! the pool are `max_connections`, `acquire_timeout` and `statement_timeout`, and are taken out before the driver reads the
 //! rest. No error and no `Debug` repeats anything that was written, because it may be a part of the password.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, fs::File, path::PathBuf, str::FromStr, time::Duration};
 
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use url::Url;
 
-use crate::store::InvalidStoreUrl;
+use crate::store::{InvalidStoreUrl, OpenError};
 
 /// Connections to have at most.
 const MAX_CONNECTIONS: u32 = 16;
@@ -47,12 +47,17 @@ const OF_THE_DRIVER: &[&str] = &[
     "options",
 ];
 
+/// Which of them name a file, or are what would be in it.
+const FILES: &[&str] = &["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+
 /// Where a Postgres is, and how to use it. Two of them are equal if they may share a pool.
 #[derive(Clone)]
 pub(in crate::store) struct Address {
     /// As it was written, without what is for the pool.
     url: String,
     options: Box<PgConnectOptions>,
+    /// Certificates and keys for the driver, which would not say which of them it cannot read.
+    files: Vec<PathBuf>,
     /// At least one.
     pub(super) max_connections: u32,
     pub(super) acquire_timeout: Duration,
@@ -107,6 +112,8 @@ impl Address {
                 }
             }
         }
+        let is_file = |(key, value): &&(String, String)| FILES.contains(&&**key) && !value.contains("-----BEGIN");
+        let files = of_the_driver.iter().filter(is_file).map(|(_, value)| value.into()).collect();
         url.set_query(None);
         for (key, value) in of_the_driver {
             url.query_pairs_mut().append_pair(&key, &value);
@@ -121,6 +128,7 @@ impl Address {
             url: url.into(),
             // Slow statements are the server's to log; here they would tell of every busy moment.
             options: Box::new(options.disable_statement_logging()),
+            files,
             max_connections,
             acquire_timeout,
             statement_timeout,
@@ -130,6 +138,14 @@ impl Address {
     /// For the driver.
     pub(super) fn options(&self) -> &PgConnectOptions {
         &self.options
+    }
+
+    /// Whether the files that it names can be read.
+    pub(super) fn check_files(&self) -> Result<(), OpenError> {
+        for path in &self.files {
+            File::open(path).map_err(|source| OpenError::File { path: path.clone(), source })?;
+        }
+        Ok(())
     }
 
     /// Where it is, without who asks and how.

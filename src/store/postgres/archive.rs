@@ -8,13 +8,14 @@ use sqlx::{PgConnection, QueryBuilder, postgres::PgRow};
 
 use super::{
     End, Held, Postgres, clients,
-    family::{INSERT_GRANT, access_alone, grant_insertion},
+    family::access_alone,
+    whole_grants::{families, record_family},
 };
 use crate::{
-    domain::{account::User, time::Timestamp},
-    port::store::{Archive, Entry, EntryKind, Exported, GrantFamily, StoreResult, Succession},
+    domain::account::User,
+    port::store::{Archive, Entry, EntryKind, Exported, StoreResult},
     store::{
-        record::{Record, archived, corrupt, family, grant, to_json, word},
+        record::{Record, archived, corrupt, to_json, word},
         sql::{grant_columns, limit as rows},
     },
 };
@@ -91,22 +92,6 @@ impl Key {
     }
 }
 
-async fn families(page: &[PgRow], held: &mut Held) -> StoreResult<Vec<Entry>> {
-    let mut entries = Vec::with_capacity(page.len());
-    for row in page {
-        let grant = grant(row)?;
-        let of = |statement: &'static str| sqlx::query(statement).bind(grant.id.as_str().to_owned()).persistent(false);
-        let code = of("SELECT * FROM codes WHERE grant_id = $1").fetch_optional(&mut **held).await?;
-        let refresh = of("SELECT r.*, p.rotated_at, p.sealed_successor, p.successor FROM refresh_tokens r
-            LEFT JOIN rotations p ON p.parent = r.digest WHERE r.grant_id = $1 ORDER BY r.digest");
-        let refresh = refresh.fetch_all(&mut **held).await?;
-        let access = of("SELECT * FROM access_tokens WHERE grant_id = $1 ORDER BY digest");
-        let access = access.fetch_all(&mut **held).await?;
-        entries.push(Entry::Grant(Box::new(family(grant, code.as_ref(), &refresh, &access)?)));
-    }
-    Ok(entries)
-}
-
 #[async_trait]
 impl Archive for Postgres {
     async fn count(&self, kind: EntryKind) -> StoreResult<u64> {
@@ -146,17 +131,21 @@ impl Archive for Postgres {
     }
 
     async fn import(&self, entries: &[Entry]) -> StoreResult<()> {
-        let recorded: Arc<[Entry]> = entries.into();
-        let recording = self.transaction(move |connection| {
-            let entries = recorded.clone();
-            Box::pin(async move {
-                for entry in &*entries {
-                    record(connection, entry).await?;
-                }
-                Ok(End::Commit(()))
-            })
-        });
-        recording.await?;
+        // A grant may have a long history, and a transaction has the time of one call.
+        let is_grant = |entry: &Entry| entry.kind() == EntryKind::Grant;
+        for together in entries.chunk_by(|one, next| !is_grant(one) && !is_grant(next)) {
+            let recorded: Arc<[Entry]> = together.into();
+            let recording = self.transaction(move |connection| {
+                let entries = recorded.clone();
+                Box::pin(async move {
+                    for entry in &*entries {
+                        record(connection, entry).await?;
+                    }
+                    Ok(End::Commit(()))
+                })
+            });
+            recording.await?;
+        }
         for change in entries.iter().filter_map(Entry::change) {
             self.announce(&change).await;
         }
@@ -195,7 +184,9 @@ async fn record(connection: &mut PgConnection, entry: &Entry) -> StoreResult<()>
         }
         Entry::User(user) => record_user(connection, user).await,
         Entry::Session(session) => {
-            let insert = "INSERT INTO sessions (digest, user_id, auth_time, last_seen_at) VALUES ($1, $2, $3, $4)
+            // Not without its account, which may be newer than the pass that copied those.
+            let insert = "INSERT INTO sessions (digest, user_id, auth_time, last_seen_at)
+                SELECT $1, id, $3, $4 FROM users WHERE id = $2
                 ON CONFLICT (digest) DO UPDATE SET user_id = excluded.user_id, auth_time = excluded.auth_time,
                     last_seen_at = excluded.last_seen_at";
             let insert = sqlx::query(insert)
@@ -249,43 +240,6 @@ fn done<T>(executed: sqlx::Result<T>) -> StoreResult<()> {
 async fn forget_client(connection: &mut PgConnection, id: &str) -> StoreResult<()> {
     for forget in ["DELETE FROM clients WHERE id = $1", "DELETE FROM removed_clients WHERE id = $1"] {
         sqlx::query(forget).bind(id).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-async fn record_family(connection: &mut PgConnection, family: &GrantFamily) -> StoreResult<()> {
-    let id = family.grant.id.as_str();
-    // What hangs off it goes with it.
-    sqlx::query("DELETE FROM grants WHERE id = $1").bind(id).execute(&mut *connection).await?;
-    grant_insertion(INSERT_GRANT, &family.grant)?.execute(&mut *connection).await?;
-    if let Some((code, spent_at)) = &family.code {
-        let insert = "INSERT INTO codes (digest, grant_id, redirect_uri, challenge, expires_at, spent_at)
-            VALUES ($1, $2, $3, $4, $5, $6)";
-        sqlx::query(insert)
-            .bind(code.digest.as_bytes().as_slice())
-            .bind(id)
-            .bind(code.redirect.uri().as_str())
-            .bind(code.challenge.as_bytes().as_slice())
-            .bind(code.expires_at.unix())
-            .bind(spent_at.map(Timestamp::unix))
-            .execute(&mut *connection)
-            .await?;
-    }
-    for (token, succession) in &family.refresh {
-        let digest = token.digest.as_bytes().as_slice();
-        let insert = "INSERT INTO refresh_tokens (digest, grant_id, issued_at, expires_at) VALUES ($1, $2, $3, $4)";
-        let insert = sqlx::query(insert).bind(digest).bind(id);
-        insert.bind(token.issued_at.unix()).bind(token.expires_at.unix()).execute(&mut *connection).await?;
-        if let Some(Succession { at, sealed_successor, successor }) = succession {
-            let rotate = "INSERT INTO rotations (parent, rotated_at, sealed_successor, successor)
-                VALUES ($1, $2, $3, $4)";
-            let successor = successor.as_ref().map(|digest| digest.as_bytes().as_slice());
-            let rotate = sqlx::query(rotate).bind(digest).bind(at.unix()).bind(sealed_successor).bind(successor);
-            rotate.execute(&mut *connection).await?;
-        }
-    }
-    for access in &family.access {
-        access_alone(access).fetch_one(&mut *connection).await?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod news;
 mod purge;
 mod schema;
 mod tokens;
+mod whole_grants;
 
 use std::{
     future::Future,

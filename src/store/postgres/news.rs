@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Held, Postgres};
 use crate::port::store::{Change, ChangeFeed};
@@ -42,15 +42,22 @@ impl Postgres {
 
 struct Feed {
     options: PgConnectOptions,
-    listener: Option<PgListener>,
+    /// With the time since which it listens.
+    listener: Option<(PgListener, Instant)>,
 }
 
 impl Feed {
     async fn listen(&self) -> sqlx::Result<PgListener> {
         let own = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
-        let mut listener = PgListener::connect_with(&own.connect_lazy_with(self.options.clone())).await?;
-        listener.listen(CHANNEL).await?;
-        Ok(listener)
+        let listening = async {
+            let mut listener = PgListener::connect_with(&own.connect_lazy_with(self.options.clone())).await?;
+            // A lost one is replaced by this feed.
+            listener.eager_reconnect(false);
+            listener.listen(CHANNEL).await?;
+            Ok(listener)
+        };
+        // A server that lets us in may fall silent all the same.
+        timeout(PATIENCE * 2, listening).await.map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 }
 
@@ -70,27 +77,35 @@ async fn hear(listener: &mut PgListener) -> Option<Change> {
     }
 }
 
+/// A server that is away, or ends every connection at once, is not asked at every moment: each time copies are given up.
+async fn rest() {
+    #[expect(clippy::disallowed_methods, reason = "nobody tells when the server is back")]
+    tokio::time::sleep(PATIENCE).await;
+}
+
 #[async_trait]
 impl ChangeFeed for Feed {
     async fn next(&mut self) -> Change {
         loop {
             match &mut self.listener {
-                Some(listener) => match hear(listener).await {
+                Some((listener, since)) => match hear(listener).await {
                     Some(change) => return change,
-                    None => self.listener = None,
+                    None => {
+                        let was_short = since.elapsed() < PATIENCE;
+                        self.listener = None;
+                        if was_short {
+                            rest().await;
+                        }
+                    }
                 },
                 None => match self.listen().await {
                     Ok(listener) => {
-                        self.listener = Some(listener);
+                        self.listener = Some((listener, Instant::now()));
                         return Change::Anything;
                     }
                     Err(error) => {
                         tracing::debug!(error = &error as &dyn std::error::Error, "no news from Postgres");
-                        #[expect(
-                            clippy::disallowed_methods,
-                            reason = "a server that is away is not asked at every moment"
-                        )]
-                        tokio::time::sleep(PATIENCE).await;
+                        rest().await;
                     }
                 },
             }

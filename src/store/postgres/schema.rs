@@ -48,16 +48,18 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// Sees that the schema is one that this version can work with, and changes it if it may.
 pub(super) async fn bring_up_to_date(address: &Address, migrations: Migrations) -> Result<(), OpenError> {
     let mut connection = connect(address).await?;
-    let SchemaState { pending, ahead } = look(&mut connection).await?;
-    for SchemaChange { version, description } in ahead {
-        tracing::warn!(version, description, "the schema was expanded by a newer version");
-    }
+    let SchemaState { pending, mut ahead } = look(&mut connection).await?;
     match (pending.len(), migrations) {
         (0, Migrations::Run | Migrations::Refuse) => {}
         (pending, Migrations::Refuse) => return Err(OpenError::MigrationsPending(pending)),
         (pending, Migrations::Run) => {
             migrate(&mut connection).await.map_err(|error| may_not(pending, error).unwrap_or_else(failed))?;
+            // Whoever held the lock before may have been a newer version.
+            ahead = look(&mut connection).await?.ahead;
         }
+    }
+    for SchemaChange { version, description } in ahead {
+        tracing::warn!(version, description, "the schema was expanded by a newer version");
     }
     connection.close().await.map_err(database)
 }
@@ -113,6 +115,7 @@ pub(in crate::store) async fn schema_of(address: &Address) -> Result<SchemaState
 }
 
 async fn connect(address: &Address) -> Result<PgConnection, OpenError> {
+    address.check_files()?;
     let connected = timeout(CONNECT_TIMEOUT, address.options().connect()).await;
     connected.map_err(|_| OpenError::Database("the server does not answer".into()))?.map_err(database)
 }

@@ -252,12 +252,14 @@ async fn record_user(connection: &mut SqliteConnection, user: &User) -> StoreRes
 }
 
 async fn record_session(connection: &mut SqliteConnection, session: &Session) -> StoreResult<()> {
-    let insert = "INSERT OR REPLACE INTO sessions (digest, user_id, auth_time, last_seen_at) VALUES (?, ?, ?, ?)";
+    // Not without its account, which may be newer than the pass that copied those.
+    let insert = "INSERT OR REPLACE INTO sessions (digest, user_id, auth_time, last_seen_at)
+        SELECT ?, id, ?, ? FROM users WHERE id = ?";
     let insert = sqlx::query(insert)
         .bind(session.digest.as_bytes().as_slice())
-        .bind(session.user_id.as_str())
         .bind(session.auth_time.unix())
-        .bind(session.last_seen_at.unix());
+        .bind(session.last_seen_at.unix())
+        .bind(session.user_id.as_str());
     done(insert.execute(connection).await)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     ops::{Deref, DerefMut},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -26,8 +26,23 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Starts one in a new directory.
     pub(crate) fn start() -> Self {
+        Self::start_with("host", |_, _| Vec::new())
+    }
+
+    /// The same, letting nobody in without TLS. `certify` gets an empty directory and the address that it is to vouch for, and
+    /// says where it put the certificate and its key.
+    pub(crate) fn start_tls(certify: impl FnOnce(&Path, IpAddr) -> [PathBuf; 2]) -> Self {
+        Self::start_with("hostssl", |room, ip| {
+            let [certificate, key] = certify(room, ip);
+            let (certificate, key) = (certificate.display(), key.display());
+            vec!["ssl=on".to_owned(), format!("ssl_cert_file={certificate}"), format!("ssl_key_file={key}")]
+        })
+    }
+
+    fn start_with(way_in: &str, more: impl FnOnce(&Path, IpAddr) -> Vec<String>) -> Self {
         let (address, password) = (own_address(), random_password());
         let room = tempfile::Builder::new().prefix("gateward-postgres-").tempdir().unwrap();
+        let more = more(room.path(), address.ip());
         fs::write(room.path().join("password"), &password).unwrap();
         let user = user();
         if let Some(user) = user {
@@ -39,7 +54,8 @@ impl Postgres {
         let mut initdb = command(&bin.join("initdb"), user);
         initdb.args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--username=postgres"]);
         run(initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(room.path().join("password")));
-        fs::write(Path::new(&data).join("pg_hba.conf"), "host all all 127.0.0.0/8 scram-sha-256\n").unwrap();
+        fs::write(Path::new(&data).join("pg_hba.conf"), format!("{way_in} all all 127.0.0.0/8 scram-sha-256\n"))
+            .unwrap();
         let settings = [
             format!("listen_addresses={}", address.ip()),
             format!("port={}", address.port()),
@@ -50,7 +66,7 @@ impl Postgres {
             // One call instead of one for each of a thousand files, before what was killed recovers.
             "recovery_init_sync_method=syncfs".to_owned(),
         ];
-        let settings = settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]);
+        let settings = settings.into_iter().chain(more).flat_map(|setting| ["-c".to_owned(), setting]);
         let process = Process::start(Program {
             path: bin.join("postgres"),
             arguments: ["-D".to_owned(), data].into_iter().chain(settings).collect(),
