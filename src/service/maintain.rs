@@ -34,30 +34,14 @@ impl Purged {
 }
 
 impl Authority {
-    /// Forgets one batch of each kind.
-    async fn purge_batch(&self, now: Timestamp) -> Result<Purged, StoreError> {
-        Ok(Purged {
-            tokens: self.tokens.purge(now, BATCH).await?,
-            accounts: self.accounts.purge(self.policy.lifetimes.session, now, BATCH).await?,
-            clients: self.reap_clients(now).await?,
-            tombstones: self.clients.purge_tombstones(now.minus(TOMBSTONE_LIFETIME), BATCH).await?,
-        })
-    }
-
-    /// Forgets everything that can be.
+    /// Forgets everything that can be. A store that fails keeps nobody else from forgetting; its failure is told in the end.
     pub async fn purge(&self, now: Timestamp) -> Result<Purged, StoreError> {
-        let mut total = Purged::default();
-        loop {
-            let step = self.purge_batch(now).await?;
-            total.tokens += step.tokens;
-            total.accounts += step.accounts;
-            total.clients += step.clients;
-            total.tombstones += step.tombstones;
-            if step.is_empty() {
-                return Ok(total);
-            }
-            tokio::task::yield_now().await;
-        }
+        let tombstones_before = now.minus(TOMBSTONE_LIFETIME);
+        let tokens = exhaust(|| self.tokens.purge(now, BATCH)).await;
+        let accounts = exhaust(|| self.accounts.purge(self.policy.lifetimes.session, now, BATCH)).await;
+        let clients = exhaust(|| self.reap_clients(now)).await;
+        let tombstones = exhaust(|| self.clients.purge_tombstones(tombstones_before, BATCH)).await;
+        Ok(Purged { tokens: tokens?, accounts: accounts?, clients: clients?, tombstones: tombstones? })
     }
 
     /// Removes dynamic clients that nobody uses; never one with a live grant.
@@ -84,5 +68,20 @@ impl Authority {
             }
         }
         Ok(reaped)
+    }
+}
+
+/// Takes one batch after the other until there is nothing left; how many in all.
+async fn exhaust<F>(mut batch: impl FnMut() -> F) -> Result<u64, StoreError>
+where
+    F: Future<Output = Result<u64, StoreError>>,
+{
+    let mut total = 0;
+    loop {
+        match batch().await? {
+            0 => return Ok(total),
+            some => total += some,
+        }
+        tokio::task::yield_now().await;
     }
 }

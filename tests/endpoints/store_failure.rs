@@ -255,3 +255,14 @@ async fn a_machine_gets_its_jwt_only_if_the_client_could_be_read() {
     faults.take_down_at(&["clients.find"]);
     assert_unavailable(&server.token(&worker, [("grant_type", "client_credentials")]).await);
 }
+
+/// Its failure is told all the same.
+#[tokio::test]
+async fn a_store_that_cannot_forget_keeps_nobody_else_from_forgetting() {
+    let Setup { faults, server, client } = setup().await;
+    server.code(&Parameters::authorize(&client)).await;
+    server.pass(100 * 24 * 3600);
+    faults.take_down_at(&["tokens.purge"]);
+    assert!(server.authority().purge(server.now()).await.is_err());
+    assert_eq!(faults.calls("accounts.purge"), 2, "one batch with the session in it, and one with nothing");
+}

@@ -12,6 +12,7 @@ use crate::support::{
     Options, Server,
     engine::{
         haproxy::INSTANCE,
+        installed,
         postgres::{self, Postgres},
         proxy::Proxy,
         redis::{self, Redis},
@@ -220,4 +221,22 @@ async fn a_clock_that_is_ahead_shows_in_tokens_and_leaves_timers_alone() {
     assert!((before + 30..=after + 30).contains(&between), "{before} {between} {after}");
     wrong.terminate();
     assert_eq!(wrong.wait().code(), Some(0));
+}
+
+/// Its names are those of containers, which nobody knows here.
+#[test]
+fn the_example_of_a_load_balancer_is_one_that_haproxy_takes() {
+    let example = include_str!("../../config/haproxy.example.cfg");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("haproxy.cfg");
+    let named = ["one gateward-1:", "two gateward-2:", "three gateward-3:"];
+    let local = named.iter().fold(example.to_owned(), |text, name| {
+        let (server, _) = name.split_once(' ').unwrap();
+        assert!(text.contains(name), "{name}");
+        text.replace(name, &format!("{server} 127.0.0.1:"))
+    });
+    std::fs::write(&file, local).unwrap();
+    let judged = std::process::Command::new(installed("GATEWARD_TEST_HAPROXY")).arg("-c").arg("-f").arg(&file).output();
+    let judged = judged.unwrap();
+    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stderr));
 }
