@@ -1,10 +1,9 @@
-//! Moving everything out of Postgres and into it. A part is read in the order of the keys, and a cursor is the last key of it.
+//! Moving everything out of Postgres and into it.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sqlx::{PgConnection, QueryBuilder, postgres::PgRow};
+use sqlx::PgConnection;
 
 use super::{
     End, Held, Postgres, clients,
@@ -15,117 +14,30 @@ use crate::{
     domain::account::User,
     port::store::{Archive, Entry, EntryKind, Exported, StoreResult},
     store::{
-        record::{Record, archived, corrupt, to_json, word},
-        sql::{grant_columns, limit as rows},
+        record::{archived, corrupt, to_json, word},
+        sql::parts,
     },
 };
-
-/// Where the entries of a kind are, what names them, and which rows count.
-struct Source {
-    table: &'static str,
-    key: Key,
-    only: &'static str,
-}
-
-#[derive(Clone, Copy)]
-enum Key {
-    Text(&'static str),
-    Bytes(&'static str),
-    /// Human, client and resource, none of which holds a line break.
-    Consent,
-}
-
-const fn source(kind: EntryKind) -> Source {
-    let (table, key, only) = match kind {
-        EntryKind::Client => ("clients", Key::Text("id"), "TRUE"),
-        EntryKind::RemovedClient => ("removed_clients", Key::Text("id"), "TRUE"),
-        EntryKind::Grant => ("grants", Key::Text("id"), "TRUE"),
-        EntryKind::AccessToken => ("access_tokens", Key::Bytes("digest"), "grant_id IS NULL"),
-        EntryKind::RevokedAccess => ("revoked_access_tokens", Key::Text("token_id"), "TRUE"),
-        EntryKind::SingleUse => ("single_uses", Key::Bytes("id"), "TRUE"),
-        EntryKind::User => ("users", Key::Text("id"), "TRUE"),
-        EntryKind::Session => ("sessions", Key::Bytes("digest"), "TRUE"),
-        EntryKind::Consent => ("consents", Key::Consent, "TRUE"),
-        EntryKind::LoginFailures => ("login_failures", Key::Bytes("key"), "TRUE"),
-        EntryKind::SigningKey => ("signing_keys", Key::Text("id"), "TRUE"),
-    };
-    Source { table, key, only }
-}
-
-impl Key {
-    const fn columns(self) -> &'static str {
-        match self {
-            Self::Text(column) | Self::Bytes(column) => column,
-            Self::Consent => "user_id, client_id, resource",
-        }
-    }
-
-    /// The cursor behind a row.
-    fn cursor(self, row: &PgRow) -> StoreResult<String> {
-        let text = |column| Ok(row.text(column)?.unwrap_or_default());
-        match self {
-            Self::Text(column) => text(column),
-            Self::Bytes(column) => Ok(URL_SAFE_NO_PAD.encode(row.bytes(column)?.unwrap_or_default())),
-            Self::Consent => Ok([text("user_id")?, text("client_id")?, text("resource")?].join("\n")),
-        }
-    }
-
-    /// Lets only rows behind a cursor through.
-    fn push_after(self, query: &mut QueryBuilder<sqlx::Postgres>, cursor: &str) -> StoreResult<()> {
-        match self {
-            Self::Text(column) => {
-                query.push(" AND ").push(column).push(" > ").push_bind(cursor.to_owned());
-            }
-            Self::Bytes(column) => {
-                let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(corrupt)?;
-                query.push(" AND ").push(column).push(" > ").push_bind(bytes);
-            }
-            Self::Consent => {
-                let mut parts = query.push(" AND (user_id, client_id, resource) > (").separated(", ");
-                for part in cursor.splitn(3, '\n') {
-                    parts.push_bind(part.to_owned());
-                }
-                query.push(")");
-            }
-        }
-        Ok(())
-    }
-}
 
 #[async_trait]
 impl Archive for Postgres {
     async fn count(&self, kind: EntryKind) -> StoreResult<u64> {
-        let Source { table, only, .. } = source(kind);
         let count: i64 = self
-            .run(async |mut held: Held| {
-                let mut query = QueryBuilder::new("SELECT count(*) FROM ");
-                query.push(table).push(" WHERE ").push(only);
-                Ok(query.build_query_scalar().fetch_one(&mut *held).await?)
-            })
+            .run(async |mut held: Held| Ok(parts::count(kind).build_query_scalar().fetch_one(&mut *held).await?))
             .await?;
         u64::try_from(count).map_err(corrupt)
     }
 
     async fn export(&self, kind: EntryKind, after: Option<&str>, limit: u32) -> StoreResult<Exported> {
-        let Source { table, key, only } = source(kind);
-        let columns = if kind == EntryKind::Grant { concat!("g.id, ", grant_columns!()) } else { "*" };
         self.run(async |mut held: Held| {
-            let mut query = QueryBuilder::new("SELECT ");
-            query.push(columns).push(" FROM ").push(table).push(" AS g WHERE ").push(only);
-            if let Some(cursor) = after {
-                key.push_after(&mut query, cursor)?;
-            }
-            query.push(" ORDER BY ").push(key.columns()).push(" LIMIT ").push_bind(rows(limit));
             // Not kept: a statement with `*` is good for nothing once a newer version has added a column.
-            let page = query.build().persistent(false).fetch_all(&mut *held).await?;
+            let part = parts::part(kind, after, limit)?.build().persistent(false).fetch_all(&mut *held).await?;
             let entries = if kind == EntryKind::Grant {
-                families(&page, &mut held).await?
+                families(&part, &mut held).await?
             } else {
-                page.iter().map(|row| archived(kind, row)).collect::<StoreResult<_>>()?
+                part.iter().map(|row| archived(kind, row)).collect::<StoreResult<_>>()?
             };
-            let more = page.len() >= limit as usize;
-            let next = page.last().filter(|_| more).map(|row| key.cursor(row)).transpose()?;
-            Ok(Exported { entries, next })
+            Ok(Exported { entries, next: parts::next(kind, &part, limit)? })
         })
         .await
     }

@@ -1,5 +1,7 @@
 //! What the two stores that speak SQL share: how their rows are read, and what their failures mean.
 
+pub(super) mod parts;
+
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::record::{Record, corrupt};
