@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{
     identifier::ClientId,
-    policy::{CLOCK_SKEW, LONGEST_REQUEST},
+    policy::{CLOCK_SKEW, remembered_until},
     time::Timestamp,
 };
 use crate::protocol::jose::AssertionClaims;
@@ -71,10 +71,9 @@ pub struct SingleUse {
 }
 
 impl SingleUse {
-    /// Of something that is accepted for the last time just before `end`. It is remembered for longer: a request that was
-    /// judged at the last moment may be slow to get here, and whoever forgets may have a clock that is ahead.
+    /// Of something that is accepted for the last time just before `end`; it is [remembered](remembered_until) for longer.
     pub fn accepted_until(end: Timestamp, id: ReplayId) -> Self {
-        Self { id, until: end.plus(LONGEST_REQUEST).plus(CLOCK_SKEW) }
+        Self { id, until: remembered_until(end) }
     }
 }
 
@@ -115,6 +114,7 @@ pub fn verify(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::policy::LONGEST_REQUEST;
 
     const NOW: Timestamp = Timestamp::from_unix(10_000);
     const LONGEST: Duration = Duration::from_secs(600);

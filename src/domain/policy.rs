@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{account::SessionLifetime, credential::Digest, key::KeySchedule, resource::Resources, scope::Scope};
+use super::{
+    account::SessionLifetime, credential::Digest, key::KeySchedule, resource::Resources, scope::Scope, time::Timestamp,
+};
 use crate::protocol::jose::Algorithm;
 
 /// Everything the rules take from the configuration.
@@ -40,6 +42,12 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// No request takes longer than this: the configuration refuses a longer limit.
 pub const LONGEST_REQUEST: Duration = Duration::from_secs(600);
+
+/// How long a store has to remember what makes a difference until `end`. That is longer: a request that was judged at the last
+/// moment may be slow to look, and whoever forgets may have a clock that is ahead.
+pub fn remembered_until(end: Timestamp) -> Timestamp {
+    end.plus(LONGEST_REQUEST).plus(CLOCK_SKEW)
+}
 
 /// Who may register clients, and what such clients may have (RFC 7591 5).
 #[derive(Debug, Clone)]

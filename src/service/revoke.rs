@@ -6,7 +6,7 @@ use crate::{
     domain::{
         credential::{Credential, Kind, RefreshToken},
         grant::{Revocation, RevocationReason},
-        policy::{CLOCK_SKEW, LONGEST_REQUEST},
+        policy::remembered_until,
         time::Timestamp,
     },
     port::store::StoreError,
@@ -33,10 +33,7 @@ impl Authority {
         } else if let Some(token) = self.find_access_token(&query.token, now).await?
             && token.client_id == *client
         {
-            // Remembered for longer than it could count: a request that was judged at the last moment may be slow to look, and
-            // whoever forgets may have a clock that is ahead.
-            let until = token.expires_at.plus(LONGEST_REQUEST).plus(CLOCK_SKEW);
-            self.tokens.revoke_access(&token.id, until).await?;
+            self.tokens.revoke_access(&token.id, remembered_until(token.expires_at)).await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! mod support;
 //! ```
 
+pub(crate) mod captured;
 pub(crate) mod engine;
 pub(crate) mod fleet;
 pub(crate) mod life;
@@ -15,12 +16,12 @@ pub(crate) mod oauth;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::Write,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
-        Arc, Condvar, Mutex,
+        Arc,
         atomic::{AtomicU16, Ordering},
     },
     time::Duration,
@@ -28,6 +29,8 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub(crate) use self::captured::{Captured, capture};
 
 /// How long a debug build on a busy machine may take for anything that should happen at once.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -344,50 +347,6 @@ pub(crate) fn own_address() -> SocketAddr {
 /// A free port of 127.0.0.1, for programs that know only that address. Somebody else could take it meanwhile.
 pub(crate) fn free_port() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
-/// What a process writes, line by line, as it comes.
-#[derive(Debug, Default)]
-pub(crate) struct Captured {
-    lines: Mutex<(Vec<String>, bool)>,
-    changed: Condvar,
-}
-
-pub(crate) fn capture(stream: impl Read + Send + 'static, into: &Arc<Captured>) {
-    let captured = into.clone();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
-            captured.lines.lock().unwrap().0.push(String::from_utf8_lossy(&line).into_owned());
-            captured.changed.notify_all();
-        }
-        captured.lines.lock().unwrap().1 = true;
-        captured.changed.notify_all();
-    });
-}
-
-impl Captured {
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().0.clone()
-    }
-
-    pub(crate) fn text(&self) -> String {
-        self.lines().join("\n")
-    }
-
-    /// Waits for a line. `false` if there is none until the end, or until the deadline.
-    pub(crate) fn wait_for(&self, wanted: impl Fn(&str) -> bool) -> bool {
-        let found = |lines: &[String]| lines.iter().any(|line| wanted(line));
-        let wait = |(lines, ended): &mut (Vec<String>, bool)| !found(lines) && !*ended;
-        let (state, _) = self.changed.wait_timeout_while(self.lines.lock().unwrap(), DEADLINE, wait).unwrap();
-        found(&state.0)
-    }
-
-    /// Waits until the process has closed it. `false` if it has not until the deadline.
-    pub(crate) fn wait_for_end(&self) -> bool {
-        let wait = |(_, ended): &mut (Vec<String>, bool)| !*ended;
-        let (state, _) = self.changed.wait_timeout_while(self.lines.lock().unwrap(), DEADLINE, wait).unwrap();
-        state.1
-    }
 }
 
 /// Asks again and again until the answer is yes: the only place where a test waits for something that cannot tell it.
