@@ -20,6 +20,8 @@ pub mod policy;
 pub mod redirect;
 pub mod refresh;
 pub mod registration;
+pub mod request_path;
 pub mod resource;
 pub mod scope;
+pub mod scope_rule;
 pub mod time;

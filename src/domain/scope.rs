@@ -35,6 +35,12 @@ impl ScopeToken {
         &self.0
     }
 
+    /// Whether whoever holds this token may do what `needed` names: `mcp:*` covers `mcp:read` and `mcp:tools:call`, not `mcp`.
+    pub fn covers(&self, needed: &Self) -> bool {
+        let all_below = self.0.strip_suffix('*').filter(|prefix| prefix.ends_with(':'));
+        self == needed || all_below.is_some_and(|prefix| needed.0.starts_with(prefix))
+    }
+
     /// Whether it is `offline_access`.
     pub fn is_offline_access(&self) -> bool {
         &*self.0 == OFFLINE_ACCESS
@@ -87,6 +93,11 @@ impl Scope {
     /// Whether every token is in `other`.
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.is_subset(&other.0)
+    }
+
+    /// Whether every token of `needed` is covered by one of these.
+    pub fn satisfies(&self, needed: &Self) -> bool {
+        needed.0.iter().all(|token| self.0.contains(token) || self.0.iter().any(|held| held.covers(token)))
     }
 
     /// The tokens in both.
@@ -165,6 +176,26 @@ mod tests {
     #[test]
     fn tokens_are_case_sensitive() {
         assert!(!Scope::parse("MCP:read").unwrap().is_within(&Scope::parse("mcp:read").unwrap()));
+    }
+
+    #[test]
+    fn a_star_behind_a_colon_covers_what_lies_below_and_nothing_else() {
+        let satisfies =
+            |held: &str, needed: &str| Scope::parse(held).unwrap().satisfies(&Scope::parse(needed).unwrap());
+        assert!(satisfies("mcp:*", "mcp:read mcp:tools:call"));
+        assert!(satisfies("mcp:tools:* mcp:read", "mcp:read mcp:tools:call"));
+        assert!(satisfies("mcp:read", "mcp:read") && satisfies("x", ""));
+        for (held, needed) in [
+            ("mcp:*", "mcp"),
+            ("mcp:*", "mcpx:read"),
+            ("*", "mcp:read"),
+            ("mcp*", "mcp:read"),
+            ("mcp:read", "mcp:*"),
+            ("mcp:*", "mcp:read other"),
+            ("", "mcp:read"),
+        ] {
+            assert!(!satisfies(held, needed), "{held} {needed}");
+        }
     }
 
     proptest! {

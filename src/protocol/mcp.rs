@@ -1,0 +1,417 @@
+//! What an MCP message says that may decide who is allowed to send it: its method, and the name of what it is about.
+//!
+//! Since 2026-07-28 clients mirror both in headers (Streamable HTTP, "Request Metadata"); before, only the JSON-RPC body says
+//! so. Bodies are read so that no server behind can understand them differently: a member that appears twice, or in another
+//! spelling that some JSON readers take for the same, makes a message unreadable.
+
+use std::{borrow::Cow, fmt};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{
+    Deserialize,
+    de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use thiserror::Error;
+
+/// The header that mirrors `method`.
+pub const METHOD_HEADER: &str = "mcp-method";
+/// The header that mirrors `params.name` or `params.uri`.
+pub const NAME_HEADER: &str = "mcp-name";
+/// The header that names the protocol version.
+pub const VERSION_HEADER: &str = "mcp-protocol-version";
+/// The first version whose servers compare the headers with the body.
+const MIRRORED_SINCE: &str = "2026-07-28";
+/// The most messages of a batch (2025-03-26) that are looked at.
+const MAX_BATCH: usize = 64;
+
+/// Whether servers of this version refuse headers that contradict the body. Versions are dates.
+pub fn is_mirrored(version: &str) -> bool {
+    let is_date = version.len() == 10
+        && version.bytes().enumerate().all(|(at, b)| if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
+    is_date && version >= MIRRORED_SINCE
+}
+
+/// One request or notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// For instance `tools/call`.
+    pub method: String,
+    /// The tool, the prompt, the URI of the resource or the task; `None` for methods that are about nothing of that kind.
+    pub name: Option<String>,
+}
+
+/// Which member of `params` names what a method is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    ByName,
+    ByUri,
+    ByTaskId,
+    Not,
+}
+
+fn named(method: &str) -> Named {
+    match method {
+        "tools/call" | "prompts/get" => Named::ByName,
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => Named::ByUri,
+        "tasks/get" | "tasks/update" | "tasks/cancel" | "tasks/result" => Named::ByTaskId,
+        _ => Named::Not,
+    }
+}
+
+/// Why a message cannot be read, or contradicts its headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum UnreadableMessage {
+    /// Not JSON, not JSON-RPC, or open to several readings.
+    #[error("the body is not one JSON-RPC message that can be read in only one way")]
+    Body,
+    /// A header that is not what the specification says it is.
+    #[error("Mcp-Method or Mcp-Name is malformed or appears more than once")]
+    Header,
+    /// A header that says something else than the body.
+    #[error("Mcp-Method or Mcp-Name does not match the body")]
+    Mismatch,
+}
+
+/// The two headers as they stand; `None` if they are absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MirroredHeaders<'a> {
+    pub method: Option<&'a str>,
+    pub name: Option<&'a str>,
+}
+
+impl MirroredHeaders<'_> {
+    /// What the headers say, for whoever trusts the server behind to compare them with the body; `None` without `Mcp-Method`.
+    pub fn call(&self) -> Result<Option<Call>, UnreadableMessage> {
+        let Some(method) = self.method else { return Ok(None) };
+        let name = self.name.map(decode).transpose()?;
+        match (named(method), name) {
+            (Named::Not, _) => Ok(Some(Call { method: method.to_owned(), name: None })),
+            // Required, of methods that have one.
+            (Named::ByTaskId, name) => Ok(Some(Call { method: method.to_owned(), name: name.map(Cow::into_owned) })),
+            (Named::ByName | Named::ByUri, Some(name)) => {
+                Ok(Some(Call { method: method.to_owned(), name: Some(name.into_owned()) }))
+            }
+            (Named::ByName | Named::ByUri, None) => Err(UnreadableMessage::Header),
+        }
+    }
+
+    /// Compares what is there with what the body says. Older clients send neither header.
+    pub fn compare(&self, message: &Message) -> Result<(), UnreadableMessage> {
+        if self.method.is_none() && self.name.is_none() {
+            return Ok(());
+        }
+        let Message::Single(call) = message else { return Err(UnreadableMessage::Mismatch) };
+        let Some(call) = call else {
+            // A response has no method: neither can its headers.
+            return Err(UnreadableMessage::Mismatch);
+        };
+        if self.method.is_some_and(|method| method != call.method) {
+            return Err(UnreadableMessage::Mismatch);
+        }
+        match (self.name.map(decode).transpose()?, &call.name) {
+            (Some(header), Some(body)) if header == body.as_str() => Ok(()),
+            (None, _) => Ok(()),
+            (Some(_), _) => Err(UnreadableMessage::Mismatch),
+        }
+    }
+}
+
+/// A header value as the client meant it: text that is not plain travels as `=?base64?..?=`.
+fn decode(value: &str) -> Result<Cow<'_, str>, UnreadableMessage> {
+    let Some(encoded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
+        return Ok(Cow::Borrowed(value));
+    };
+    let bytes = STANDARD.decode(encoded).map_err(|_| UnreadableMessage::Header)?;
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| UnreadableMessage::Header)
+}
+
+/// A body of one POST.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// One message; `None` for a response, which calls nothing.
+    Single(Option<Call>),
+    /// Several (2025-03-26).
+    Batch(Vec<Call>),
+}
+
+impl Message {
+    /// Reads a body.
+    pub fn parse(body: &[u8]) -> Result<Self, UnreadableMessage> {
+        let first = body.trim_ascii_start().first();
+        if first == Some(&b'[') {
+            let Batch(calls) = serde_json::from_slice(body).map_err(|_| UnreadableMessage::Body)?;
+            return Ok(Self::Batch(calls));
+        }
+        let Rpc(call) = serde_json::from_slice(body).map_err(|_| UnreadableMessage::Body)?;
+        Ok(Self::Single(call))
+    }
+
+    /// Everything that it calls.
+    pub fn calls(&self) -> &[Call] {
+        match self {
+            Self::Single(call) => call.as_slice(),
+            Self::Batch(calls) => calls,
+        }
+    }
+}
+
+struct Batch(Vec<Call>);
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Messages;
+        impl<'de> Visitor<'de> for Messages {
+            type Value = Batch;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a batch of messages")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Batch, A::Error> {
+                let (mut calls, mut count) = (Vec::new(), 0);
+                while let Some(Rpc(call)) = sequence.next_element()? {
+                    count += 1;
+                    if count > MAX_BATCH {
+                        return Err(de::Error::custom("too many messages"));
+                    }
+                    calls.extend(call);
+                }
+                if count == 0 { Err(de::Error::custom("no message")) } else { Ok(Batch(calls)) }
+            }
+        }
+        deserializer.deserialize_seq(Messages)
+    }
+}
+
+/// A member of an object, which must not appear under another spelling: some readers ignore case, as Unicode folds it.
+fn is_member(key: &str, name: &'static str) -> Result<bool, &'static str> {
+    if key == name {
+        return Ok(true);
+    }
+    let folded = key.chars().flat_map(char::to_lowercase).map(|c| if c == '\u{17f}' { 's' } else { c });
+    if folded.eq(name.chars().flat_map(char::to_lowercase)) { Err("a member in another spelling") } else { Ok(false) }
+}
+
+/// Sets a member once.
+fn once<T, E: de::Error>(slot: &mut Option<T>, value: T) -> Result<(), E> {
+    if slot.replace(value).is_some() { Err(E::custom("a member appears twice")) } else { Ok(()) }
+}
+
+struct Rpc(Option<Call>);
+
+impl<'de> Deserialize<'de> for Rpc {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Rpc;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON-RPC message")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Rpc, A::Error> {
+                let (mut method, mut params) = (None, None);
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    if is_member(&key, "method").map_err(de::Error::custom)? {
+                        once(&mut method, map.next_value::<String>()?)?;
+                    } else if is_member(&key, "params").map_err(de::Error::custom)? {
+                        once(&mut params, map.next_value::<Params>()?)?;
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                let Some(method) = method else { return Ok(Rpc(None)) };
+                let params = params.unwrap_or_default();
+                let text = |member: Option<Member>| match member {
+                    Some(Member::Text(text)) => Ok(Some(text)),
+                    Some(Member::Other) | None => Err(de::Error::custom("a name that is no text")),
+                };
+                let name = match named(&method) {
+                    Named::ByName => text(params.name)?,
+                    Named::ByUri => text(params.uri)?,
+                    Named::ByTaskId => text(params.task_id)?,
+                    Named::Not => None,
+                };
+                Ok(Rpc(Some(Call { method, name })))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[derive(Default)]
+struct Params {
+    name: Option<Member>,
+    uri: Option<Member>,
+    task_id: Option<Member>,
+}
+
+impl<'de> Deserialize<'de> for Params {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Params;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("parameters by name")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+                let mut params = Params::default();
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    if is_member(&key, "name").map_err(de::Error::custom)? {
+                        once(&mut params.name, map.next_value()?)?;
+                    } else if is_member(&key, "uri").map_err(de::Error::custom)? {
+                        once(&mut params.uri, map.next_value()?)?;
+                    } else if is_member(&key, "taskId").map_err(de::Error::custom)? {
+                        once(&mut params.task_id, map.next_value()?)?;
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(params)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// A value of which only a text means something.
+enum Member {
+    Text(String),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Member {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Text(String),
+            Other(IgnoredAny),
+        }
+        Ok(match Either::deserialize(deserializer)? {
+            Either::Text(text) => Self::Text(text),
+            Either::Other(_) => Self::Other,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn call(method: &str, name: Option<&str>) -> Call {
+        Call { method: method.into(), name: name.map(str::to_owned) }
+    }
+
+    fn single(body: &str) -> Result<Option<Call>, UnreadableMessage> {
+        match Message::parse(body.as_bytes())? {
+            Message::Single(call) => Ok(call),
+            Message::Batch(_) => panic!("a batch"),
+        }
+    }
+
+    fn headers<'a>(method: &'a str, name: &'a str) -> MirroredHeaders<'a> {
+        MirroredHeaders { method: Some(method), name: Some(name) }
+    }
+
+    #[test]
+    fn a_call_is_named_by_the_member_that_its_method_has() {
+        for (body, expected) in [
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","uri":"b"}}"#,
+                ("tools/call", Some("a")),
+            ),
+            (
+                r#"{"method":"resources/read","params":{"name":"a","uri":"file:///b"}}"#,
+                ("resources/read", Some("file:///b")),
+            ),
+            (r#"{"method":"tasks/get","params":{"taskId":"t"}}"#, ("tasks/get", Some("t"))),
+            (r#"{"params":{"name":{"x":1}},"method":"tools/list"}"#, ("tools/list", None)),
+            (r#"{"method":"ping"}"#, ("ping", None)),
+        ] {
+            assert_eq!(single(body), Ok(Some(call(expected.0, expected.1))), "{body}");
+        }
+        assert_eq!(single(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), Ok(None));
+    }
+
+    #[test]
+    fn a_message_that_could_be_read_in_two_ways_is_not_read_at_all() {
+        for bad in [
+            r#"{"method":"tools/list","method":"tools/call"}"#,
+            r#"{"method":"tools/list","Method":"tools/call"}"#,
+            r#"{"method":"tools/list","m\u0065thod":"tools/call"}"#,
+            r#"{"method":"tools/call","params":{"name":"a","name":"b"}}"#,
+            r#"{"method":"tools/call","params":{"name":"a","NAME":"b"}}"#,
+            r#"{"method":"tools/call","params":{"name":"a"},"params":{"name":"b"}}"#,
+            "{\"method\":\"tools/call\",\"params\":{\"name\":\"a\"},\"param\u{17f}\":{\"name\":\"b\"}}",
+            "{\"method\":\"tasks/get\",\"params\":{\"taskId\":\"a\",\"tas\u{212a}Id\":\"b\"}}",
+            r#"{"method":"tools/call","params":["a"]}"#,
+            r#"{"method":"tools/call","params":{"name":["a"]}}"#,
+            r#"{"method":"tools/call"}"#,
+            r#"{"method":1}"#,
+            r#"{"method":"ping"} {"method":"tools/call"}"#,
+            "",
+            "[]",
+            "null",
+            "\u{feff}{\"method\":\"ping\"}",
+        ] {
+            assert_eq!(Message::parse(bad.as_bytes()), Err(UnreadableMessage::Body), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_call_of_a_batch_is_seen() {
+        let body = r#" [{"method":"ping"},{"result":{}},{"method":"tools/call","params":{"name":"a"}}]"#;
+        let message = Message::parse(body.as_bytes()).unwrap();
+        assert_eq!(message.calls(), [call("ping", None), call("tools/call", Some("a"))]);
+        assert_eq!(headers("tools/call", "a").compare(&message), Err(UnreadableMessage::Mismatch));
+        let long = format!("[{}]", vec![r#"{"method":"ping"}"#; MAX_BATCH + 1].join(","));
+        assert_eq!(Message::parse(long.as_bytes()), Err(UnreadableMessage::Body));
+    }
+
+    #[test]
+    fn headers_must_say_what_the_body_says() {
+        let message = Message::parse(br#"{"method":"tools/call","params":{"name":"caf\u00e9"}}"#).unwrap();
+        assert_eq!(headers("tools/call", "=?base64?Y2Fmw6k=?=").compare(&message), Ok(()));
+        assert_eq!(MirroredHeaders::default().compare(&message), Ok(()));
+        for wrong in
+            [headers("tools/list", "=?base64?Y2Fmw6k=?="), headers("tools/call", "cafe"), headers("Tools/call", "x")]
+        {
+            assert_eq!(wrong.compare(&message), Err(UnreadableMessage::Mismatch));
+        }
+        assert_eq!(headers("tools/call", "=?base64?!?=").compare(&message), Err(UnreadableMessage::Header));
+        let response = Message::parse(br#"{"id":1,"result":{}}"#).unwrap();
+        assert_eq!(headers("ping", "x").compare(&response), Err(UnreadableMessage::Mismatch));
+    }
+
+    #[test]
+    fn headers_alone_name_a_call() {
+        assert_eq!(headers("tools/call", "=?base64?Y2Fmw6k=?=").call(), Ok(Some(call("tools/call", Some("café")))));
+        assert_eq!(headers("tools/list", "x").call(), Ok(Some(call("tools/list", None))));
+        assert_eq!(MirroredHeaders::default().call(), Ok(None));
+        let nameless = MirroredHeaders { method: Some("tools/call"), name: None };
+        assert_eq!(nameless.call(), Err(UnreadableMessage::Header));
+    }
+
+    #[test]
+    fn headers_count_since_2026_07_28() {
+        assert!(is_mirrored("2026-07-28") && is_mirrored("2027-01-01"));
+        for old in ["2025-11-25", "", "draft", "9", "2026-07-2x", "zzzz-zz-zz"] {
+            assert!(!is_mirrored(old), "{old}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_reader_of_messages_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Message::parse(&body);
+        }
+
+        #[test]
+        fn any_name_is_read_as_it_was_written(name in "\\PC{0,40}") {
+            let body = serde_json::json!({"method": "tools/call", "params": {"name": name}}).to_string();
+            prop_assert_eq!(single(&body), Ok(Some(call("tools/call", Some(&name)))));
+            let encoded = format!("=?base64?{}?=", STANDARD.encode(&name));
+            let message = Message::parse(body.as_bytes()).unwrap();
+            prop_assert_eq!(headers("tools/call", &encoded).compare(&message), Ok(()));
+        }
+    }
+}
