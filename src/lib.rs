@@ -17,6 +17,7 @@
 //! `use crate::..` and fails on one that points outward.
 
 pub mod domain;
+pub mod port;
 pub mod protocol;
 
 #[cfg(feature = "server")]
@@ -26,9 +27,11 @@ pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
-pub mod http;
+pub mod gateway;
 #[cfg(feature = "server")]
-pub mod port;
+pub mod http;
+#[cfg(feature = "resource")]
+pub mod resource;
 #[cfg(feature = "server")]
 pub mod service;
 #[cfg(feature = "server")]

@@ -8,8 +8,8 @@ use std::{
 
 use gateward::{
     adapter::{
-        assertion::JwtAssertionVerifier, clock::SystemClock, entropy::OsEntropy, keyring::Keyring,
-        master_key::MasterKey, password::Argon2Hasher, sealer::MasterSealer,
+        assertion::JwtAssertionVerifier, entropy::OsEntropy, keyring::Keyring, master_key::MasterKey,
+        password::Argon2Hasher, sealer::MasterSealer,
     },
     domain::{
         account::Username,
@@ -30,6 +30,7 @@ use gateward::{
     },
     port::{clock::Clock, entropy::Entropy},
     protocol::{jose::Algorithm, secret::Secret},
+    resource::SystemClock,
     service::{Authority, administer_clients::ClientSpec},
     store::{Migrations, StoreUrls, Stores},
     testing::server::{

@@ -7,7 +7,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm as TheirAlgorithm, DecodingKey, crypto::aws_lc};
 
-use super::jws::Jws;
+use crate::resource::jws::Jws;
 use crate::{
     port::crypto::{AssertionError, AssertionVerifier},
     protocol::{
@@ -108,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::adapter::{jws::compact, signing_key::SigningKey};
+    use crate::{adapter::signing_key::SigningKey, resource::jws::compact};
 
     const CLAIMS: &str = r#"{"iss":"client","sub":"client","aud":"https://auth.example","exp":300,"jti":"one"}"#;
 

@@ -1,12 +1,10 @@
-//! The world outside the rules: the system clock, OS entropy, keys, passwords. Implements `port`.
+//! The world outside the rules: OS entropy, keys, passwords. Implements `port`.
 //!
 //! Everything cryptographic is aws-lc (through aws-lc-rs); client assertions go through `jsonwebtoken`, which uses the same
 //! library, and passwords through `argon2`.
 
 pub mod assertion;
-pub mod clock;
 pub mod entropy;
-mod jws;
 pub mod keyring;
 pub mod master_key;
 pub mod password;

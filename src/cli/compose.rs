@@ -6,7 +6,6 @@ use super::failure::Failure;
 use crate::{
     adapter::{
         assertion::JwtAssertionVerifier,
-        clock::SystemClock,
         entropy::OsEntropy,
         keyring::Keyring,
         master_key::{MasterKey, MasterKeyError},
@@ -16,6 +15,7 @@ use crate::{
     config::{self, Config, StoreUrl},
     domain::time::Timestamp,
     port::{clock::Clock, entropy::Entropy, store::Family},
+    resource::SystemClock,
     service::Authority,
     store::{Migrations, NotOpened, StoreUrls, Stores, check_url},
 };

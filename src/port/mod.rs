@@ -1,6 +1,9 @@
 //! What the rules need from the world: traits only, object-safe, implemented in `store` and `adapter`.
 
 pub mod clock;
+#[cfg(feature = "server")]
 pub mod crypto;
+#[cfg(feature = "server")]
 pub mod entropy;
+#[cfg(feature = "server")]
 pub mod store;

@@ -23,7 +23,7 @@ use snapshot::{Snapshot, encode_part};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::{jws::Jws, signing_key::SigningKeyError};
+use super::signing_key::SigningKeyError;
 use crate::{
     domain::{
         identifier::KeyId,
@@ -40,6 +40,7 @@ use crate::{
         jose::{Algorithm, JwkSet},
         secret::Secret,
     },
+    resource::jws::Jws,
 };
 
 /// The shortest secret for HS256 (RFC 7518 3.2): as long as the hash.

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    adapter::{entropy::Counted, jws::compact, master_key::MasterKey, sealer::MasterSealer, signing_key::SigningKey},
+    adapter::{entropy::Counted, master_key::MasterKey, sealer::MasterSealer, signing_key::SigningKey},
     domain::key::{KeySchedule, newest},
     port::store::{Addition, StoreResult},
+    resource::jws::compact,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_unix(1_000_000);

@@ -12,34 +12,39 @@ use serde::{
 };
 
 /// Longer texts are refused before anything is decoded: no token of ours, and no assertion that means well, comes near.
-pub(super) const MAX_LENGTH: usize = 16 * 1024;
+pub(crate) const MAX_LENGTH: usize = 16 * 1024;
 
 /// A compact JWS, taken apart and decoded; nothing about it has been judged.
-pub(super) struct Jws<'a> {
+pub(crate) struct Jws<'a> {
     /// What is signed: the first two parts as they stand.
-    pub(super) message: &'a [u8],
-    pub(super) signature: Vec<u8>,
+    pub(crate) message: &'a [u8],
+    pub(crate) signature: Vec<u8>,
     header: Vec<u8>,
     payload: &'a str,
 }
 
 /// A JOSE header. A member that appears twice makes it unreadable (RFC 7515 4).
 #[derive(Deserialize)]
-pub(super) struct Header<'a> {
+pub(crate) struct Header<'a> {
     #[serde(borrow)]
-    pub(super) alg: Cow<'a, str>,
+    pub(crate) alg: Cow<'a, str>,
     #[serde(borrow, default)]
     typ: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    pub(super) kid: Option<Cow<'a, str>>,
+    pub(crate) kid: Option<Cow<'a, str>>,
     /// Whether there is one, whatever it says.
     #[serde(default, deserialize_with = "present")]
     crit: bool,
 }
 
+/// Whether a text has the three parts of one; nothing else about it has been looked at.
+pub(crate) fn is_compact(text: &str) -> bool {
+    text.bytes().filter(|b| *b == b'.').count() == 2
+}
+
 impl<'a> Jws<'a> {
     /// Takes `text` apart.
-    pub(super) fn split(text: &'a str) -> Option<Self> {
+    pub(crate) fn split(text: &'a str) -> Option<Self> {
         if text.len() > MAX_LENGTH {
             return None;
         }
@@ -55,24 +60,24 @@ impl<'a> Jws<'a> {
     }
 
     /// The header; `None` if it is unreadable or wants something understood that is not.
-    pub(super) fn header(&self) -> Option<Header<'_>> {
+    pub(crate) fn header(&self) -> Option<Header<'_>> {
         object(&self.header).filter(|header: &Header<'_>| !header.crit)
     }
 
     /// The claims. Only for a JWS whose signature has been checked.
-    pub(super) fn claims<T: DeserializeOwned>(&self) -> Option<T> {
+    pub(crate) fn claims<T: DeserializeOwned>(&self) -> Option<T> {
         object(&URL_SAFE_NO_PAD.decode(self.payload).ok()?)
     }
 }
 
 impl Header<'_> {
     /// Whether `typ` is stated.
-    pub(super) fn is_typed(&self) -> bool {
+    pub(crate) fn is_typed(&self) -> bool {
         self.typ.is_some()
     }
 
     /// Whether `typ` is `name`, in full (`application/..`) or short, in any case (RFC 7515 4.1.9).
-    pub(super) fn is_of_type(&self, name: &str) -> bool {
+    pub(crate) fn is_of_type(&self, name: &str) -> bool {
         const FULL: &str = "application/";
         self.typ.as_ref().is_some_and(|typ| {
             let short = match typ.split_at_checked(FULL.len()) {
@@ -95,7 +100,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 
 /// A compact JWS of any header and payload, for tests.
 #[cfg(test)]
-pub(super) fn compact(header: &str, payload: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
+pub(crate) fn compact(header: &str, payload: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let signature = URL_SAFE_NO_PAD.encode(sign(message.as_bytes()));
     format!("{message}.{signature}")

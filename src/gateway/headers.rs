@@ -1,0 +1,295 @@
+//! Which headers cross the gateway.
+//!
+//! Towards the server behind:
+//!
+//! - nothing that is meant for this hop (RFC 9110 7.6.1), nor what a client declares to be (`Connection: x-gateward-subject` would take
+//!   away what the gateway says);
+//! - never the client's token (MCP "Token Passthrough"), and no cookie: those of this host are not for others;
+//! - nothing by which a client could speak as the gateway, in any spelling that ends as the same variable of a CGI-like server, or
+//!   pretend to be another request (`X-Forwarded-*`, `X-HTTP-Method-Override`, `X-Original-URL`, ..);
+//! - instead, who sends this, as the gateway knows it.
+//!
+//! Towards the client: nothing that is meant for this hop, no cookie, and none of the server's own words about other origins: the
+//! gateway speaks for it.
+
+use std::net::IpAddr;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, ORIGIN, SET_COOKIE},
+};
+
+use crate::resource::Identity;
+
+/// Everything that begins like this is the gateway's to say.
+const OWN: &str = "x-gateward-";
+
+/// `sub`.
+pub const SUBJECT: HeaderName = HeaderName::from_static("x-gateward-subject");
+/// `client_id`.
+pub const CLIENT: HeaderName = HeaderName::from_static("x-gateward-client");
+/// The human's login name; absent for clients that act for themselves.
+pub const USERNAME: HeaderName = HeaderName::from_static("x-gateward-username");
+/// What the token permits, separated by spaces.
+pub const SCOPE: HeaderName = HeaderName::from_static("x-gateward-scope");
+/// The grant; absent for clients that act for themselves.
+pub const GRANT: HeaderName = HeaderName::from_static("x-gateward-grant");
+/// `exp`, in Unix seconds.
+pub const EXPIRES: HeaderName = HeaderName::from_static("x-gateward-expires");
+/// `iss`.
+pub const ISSUER: HeaderName = HeaderName::from_static("x-gateward-issuer");
+/// The resource that the token is for.
+pub const RESOURCE: HeaderName = HeaderName::from_static("x-gateward-resource");
+
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// By these a client could be taken for somebody else, or its request for another one; underscores count as dashes.
+const PRETENDING: &[&str] = &[
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-method",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-host",
+    "x-remote-user",
+    "remote-user",
+    "x-auth-request-user",
+];
+
+/// Who sends a request, and where to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender<'a> {
+    pub(super) identity: &'a Identity,
+    /// As far as it is known.
+    pub(super) address: Option<IpAddr>,
+    /// `http` or `https`, as clients see it.
+    pub(super) scheme: &'a str,
+    /// The host and port that clients see.
+    pub(super) host: &'a str,
+}
+
+/// Leaves of the headers of a request what the server behind may see, and adds who sends it.
+pub(super) fn towards_server(headers: &mut HeaderMap, sender: Sender<'_>) {
+    remove_hop_by_hop(headers);
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_unwanted(name)).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+    write_identity(headers, sender.identity);
+    let forwarded = [
+        ("x-forwarded-for", sender.address.map(|address| address.to_string())),
+        ("x-forwarded-proto", Some(sender.scheme.to_owned())),
+        ("x-forwarded-host", Some(sender.host.to_owned())),
+    ];
+    for (name, value) in forwarded {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+/// Leaves of the headers of an answer what the client may see.
+pub(super) fn towards_client(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    let unwanted = |name: &&HeaderName| {
+        **name == SET_COOKIE || name.as_str().starts_with("access-control-") || name.as_str().starts_with(OWN)
+    };
+    let unwanted: Vec<HeaderName> = headers.keys().filter(unwanted).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+}
+
+/// Says whose request it is.
+pub(super) fn write_identity(headers: &mut HeaderMap, identity: &Identity) {
+    let mut say = |name: HeaderName, value: &str| {
+        // What is not printable ASCII is escaped as in a URL, so that every server reads the same.
+        let escaped = percent_encoding::utf8_percent_encode(value, NOT_PLAIN).to_string();
+        if let Ok(value) = HeaderValue::try_from(escaped) {
+            headers.insert(name, value);
+        }
+    };
+    say(SUBJECT, identity.subject());
+    say(CLIENT, identity.client_id());
+    say(SCOPE, &identity.scope().to_string());
+    say(ISSUER, identity.issuer());
+    say(RESOURCE, identity.resource().as_str());
+    say(EXPIRES, &identity.expires_at().to_string());
+    if let Some(username) = identity.username() {
+        say(USERNAME, username);
+    }
+    if let Some(grant) = identity.grant_id() {
+        say(GRANT, grant);
+    }
+}
+
+/// Control characters; `utf8_percent_encode` escapes what is not ASCII in any case. `%` too, so that it can be undone.
+const NOT_PLAIN: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b'%');
+
+fn is_unwanted(name: &HeaderName) -> bool {
+    // A proxy of its own writes the length of what it sends.
+    let own_business = [AUTHORIZATION, COOKIE, HOST, ORIGIN, EXPECT, CONTENT_LENGTH].contains(name);
+    let plain = name.as_str().replace('_', "-");
+    own_business
+        || plain.starts_with(OWN)
+        || plain.starts_with("x-forwarded-")
+        || PRETENDING.contains(&plain.as_str())
+        || plain == "authorization"
+        || plain == "cookie"
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let declared: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .collect();
+    for name in declared {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(*name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{resource::ResourceUri, scope::Scope, time::Timestamp},
+        resource::IdentityParts,
+    };
+
+    fn identity(username: Option<&str>) -> Identity {
+        Identity::from(IdentityParts {
+            issuer: "https://auth.example".into(),
+            subject: "user-1".into(),
+            username: username.map(str::to_owned),
+            client_id: "client-1".into(),
+            scope: Scope::parse("mcp:read mcp:execute").unwrap(),
+            resource: ResourceUri::parse("https://mcp.example/mcp").unwrap(),
+            token_id: None,
+            grant_id: username.map(|_| "grant-1".into()),
+            not_before: None,
+            expires_at: Timestamp::from_unix(1_750_000_000),
+        })
+    }
+
+    fn crossing(sent: &[(&str, &str)], identity: &Identity) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        }
+        let address = Some("192.0.2.7".parse().unwrap());
+        towards_server(&mut headers, Sender { identity, address, scheme: "https", host: "mcp.example" });
+        let mut lines: Vec<String> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        lines.sort();
+        lines
+    }
+
+    const SAID: &[&str] = &[
+        "x-forwarded-for: 192.0.2.7",
+        "x-forwarded-host: mcp.example",
+        "x-forwarded-proto: https",
+        "x-gateward-client: client-1",
+        "x-gateward-expires: 1750000000",
+        "x-gateward-issuer: https://auth.example",
+        "x-gateward-resource: https://mcp.example/mcp",
+        "x-gateward-scope: mcp:execute mcp:read",
+        "x-gateward-subject: user-1",
+    ];
+
+    #[test]
+    fn the_server_behind_hears_who_it_is_and_never_sees_the_token() {
+        let sent = [("authorization", "Bearer secret"), ("cookie", "session=1"), ("origin", "https://evil.example")];
+        assert_eq!(crossing(&sent, &identity(None)), SAID);
+    }
+
+    #[test]
+    fn nobody_speaks_as_the_gateway_or_pretends_to_be_another_request() {
+        let sent = [
+            ("x-gateward-subject", "admin"),
+            ("X_Gateward_Subject", "admin"),
+            ("x-gateward_username", "admin"),
+            ("x-gateward-anything", "x"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x_forwarded_host", "evil.example"),
+            ("x-forwarded-user", "admin"),
+            ("forwarded", "for=127.0.0.1"),
+            ("x-real-ip", "127.0.0.1"),
+            ("x-original-url", "/admin"),
+            ("x-http-method-override", "DELETE"),
+            ("remote-user", "admin"),
+        ];
+        assert_eq!(crossing(&sent, &identity(None)), SAID);
+    }
+
+    #[test]
+    fn what_a_client_declares_to_be_for_one_hop_does_not_take_away_what_the_gateway_says() {
+        let sent = [
+            ("connection", "close, X-Gateward-Subject, authorization, x-custom"),
+            ("x-custom", "1"),
+            ("te", "trailers"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+        ];
+        assert_eq!(crossing(&sent, &identity(None)), SAID);
+    }
+
+    #[test]
+    fn everything_else_crosses() {
+        let sent = [("mcp-session-id", "1"), ("accept", "text/event-stream"), ("mcp-protocol-version", "2025-11-25")];
+        let lines = crossing(&sent, &identity(None));
+        for (name, value) in sent {
+            assert!(lines.contains(&format!("{name}: {value}")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_ascii_is_escaped() {
+        let lines = crossing(&[], &identity(Some("zoë 100%")));
+        assert!(lines.contains(&"x-gateward-username: zo%C3%AB 100%25".to_owned()), "{lines:?}");
+        assert!(lines.contains(&"x-gateward-grant: grant-1".to_owned()));
+    }
+
+    #[test]
+    fn the_client_hears_nothing_of_cookies_hops_and_other_origins() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("set-cookie", "a=1"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("transfer-encoding", "chunked"),
+            ("access-control-allow-origin", "*"),
+            ("x-gateward-subject", "x"),
+            ("mcp-session-id", "1"),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        towards_client(&mut headers);
+        let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["mcp-session-id"]);
+    }
+}
