@@ -9,7 +9,9 @@
 mod support;
 
 mod conformance;
+mod everything;
 mod example;
 mod program;
 mod rust;
 mod typescript;
+mod world;
