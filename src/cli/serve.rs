@@ -13,7 +13,7 @@ use super::{background, compose::Assembly, declare::declare, development, failur
 use crate::{
     config::{Config, LogFormat, Mode},
     http::{
-        App, HttpOptions, TrustedProxies,
+        App, HttpOptions, TrustedProxies, router,
         serve::{Drained, ServeOptions, serve},
     },
 };
@@ -62,7 +62,7 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
         drain_delay: server.drain_delay,
         grace: server.shutdown_grace,
     };
-    let drained = serve(&app, listeners, serve_options, shutdown).await;
+    let drained = serve(&app, router(&app), listeners, serve_options, shutdown).await;
     for task in background {
         task.abort();
     }

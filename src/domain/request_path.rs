@@ -84,6 +84,18 @@ impl PathPrefix {
     }
 }
 
+impl PathPrefix {
+    /// Its length in bytes; 0 for everything.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it covers everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl fmt::Display for PathPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "/" } else { &self.0 })
