@@ -85,14 +85,9 @@ impl PathPrefix {
 }
 
 impl PathPrefix {
-    /// Its length in bytes; 0 for everything.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether it covers everything.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The text: without a slash at the end, empty for everything.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

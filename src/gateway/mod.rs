@@ -106,12 +106,19 @@ impl Gateway {
         let upstreams = Upstreams::new(options.connect_timeout, options.response_timeout).map_err(NoGateway::Tls)?;
         let streams_end: watch::Receiver<bool> = app.streams_end();
         let site = |spec: SiteSpec| {
+            let unreachable = spec.upstream.is_none();
             let verifier = Arc::new(AuthorityVerifier::new(authority.clone(), spec.uri.clone()));
-            Site::new(spec, authority.issuer.as_str(), options, |resource| {
+            let site = Site::new(spec, authority.issuer.as_str(), options, |resource| {
                 resource.verifier(verifier.clone()).clock(clock.clone()).closing(streams_end.clone())
-            })
+            });
+            match site {
+                // Tokens may be for what is no place on the web.
+                Err(InvalidProtection::Resource(_)) if unreachable => Ok(None),
+                site => site.map(Some),
+            }
         };
-        let mut sites = specs.into_iter().map(site).collect::<Result<Vec<Site>, InvalidProtection>>()?;
+        let sites = specs.into_iter().map(site).collect::<Result<Vec<Option<Site>>, InvalidProtection>>()?;
+        let mut sites: Vec<Site> = sites.into_iter().flatten().collect();
         for site in &mut sites {
             site.connect(&upstreams, options.body_limit);
         }

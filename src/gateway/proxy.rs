@@ -123,7 +123,8 @@ struct Way {
     /// What clients see instead of `origin`.
     scheme: String,
     host: String,
-    prefix_length: usize,
+    /// What clients see instead of `base`.
+    prefix: String,
 }
 
 impl Proxy {
@@ -134,7 +135,7 @@ impl Proxy {
             origin: url.origin().ascii_serialization(),
             scheme,
             host,
-            prefix_length: path.len(),
+            prefix: path.as_str().to_owned(),
         }))
     }
 }
@@ -198,7 +199,7 @@ impl Way {
     /// The same place at the server behind. The path is in the form in which rules were compared with it.
     fn uri(&self, seen: &Uri) -> Result<Uri, UpstreamError> {
         let path = RequestPath::parse(seen.path()).map_err(|_| UpstreamError::Unspeakable)?;
-        let rest = path.as_str().get(self.prefix_length..).ok_or(UpstreamError::Unspeakable)?;
+        let rest = path.as_str().strip_prefix(&*self.prefix).ok_or(UpstreamError::Unspeakable)?;
         let path = match format!("{}{rest}", self.base) {
             empty if empty.is_empty() => "/".to_owned(),
             path => path,
@@ -210,8 +211,10 @@ impl Way {
     /// A redirect within the server behind is one within the site; its own name means nothing to clients.
     fn rewrite_location(&self, headers: &mut HeaderMap) {
         let inside = headers.get(LOCATION).and_then(|value| value.to_str().ok()).and_then(|location| {
-            let rest = location.strip_prefix(&self.origin)?;
-            rest.starts_with('/').then(|| format!("{}://{}{rest}", self.scheme, self.host))
+            let local = location.strip_prefix(&self.origin).unwrap_or(location);
+            let rest = local.strip_prefix(&self.base)?;
+            let is_below = local.starts_with('/') && (rest.is_empty() || rest.starts_with(['/', '?']));
+            is_below.then(|| format!("{}://{}{}{rest}", self.scheme, self.host, self.prefix))
         });
         if let Some(value) = inside.and_then(|text| HeaderValue::try_from(text).ok()) {
             headers.insert(LOCATION, value);

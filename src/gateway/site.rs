@@ -118,7 +118,7 @@ impl Site {
 
     /// In bytes, without a slash at the end.
     pub(super) fn path_length(&self) -> usize {
-        self.path.len()
+        self.path.as_str().len()
     }
 
     pub(super) fn is_host(&self, host: &str) -> bool {
