@@ -25,7 +25,7 @@ use gateward::{
         time::Timestamp,
     },
     http::{
-        App, HttpOptions,
+        App, HttpOptions, router,
         serve::{Drained, ServeOptions, serve},
     },
     port::{clock::Clock, entropy::Entropy},
@@ -93,7 +93,7 @@ impl Subject {
         let (stop, stopped) = oneshot::channel();
         let serving = runtime.spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            serve(&app, vec![listener], options, stopped).await
+            serve(&app, router(&app), vec![listener], options, stopped).await
         });
         for mut feed in stores.watch() {
             let stores = stores.clone();

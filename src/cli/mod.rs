@@ -17,6 +17,7 @@ mod config;
 mod declare;
 mod development;
 mod failure;
+mod gateway;
 mod grant;
 mod key;
 mod migrate;

@@ -9,11 +9,11 @@ use tokio::{
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{background, compose::Assembly, declare::declare, development, failure::Failure, output};
+use super::{background, compose::Assembly, declare::declare, development, failure::Failure, gateway, output};
 use crate::{
     config::{Config, LogFormat, Mode},
     http::{
-        App, HttpOptions, TrustedProxies,
+        App, HttpOptions, TrustedProxies, router,
         serve::{Drained, ServeOptions, serve},
     },
 };
@@ -38,8 +38,9 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     assembly.keyring.maintain(now).await?;
     declare(&assembly, now).await?;
     let shutdown = shutdown_signal()?;
+    let trusted_proxies = TrustedProxies::new(assembly.config.server.trusted_proxies.iter().copied());
     let options = HttpOptions {
-        trusted_proxies: TrustedProxies::new(assembly.config.server.trusted_proxies.iter().copied()),
+        trusted_proxies: trusted_proxies.clone(),
         body_limit: assembly.config.server.body_limit,
         body_timeout: assembly.config.server.request_timeout / BODY_SHARE,
         request_timeout: assembly.config.server.request_timeout,
@@ -47,6 +48,8 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
         registration_period: assembly.config.registration_rate.period,
     };
     let app = App::new(assembly.authority.clone(), assembly.clock.clone(), options);
+    let gateway = gateway::compose(&app, &assembly, trusted_proxies)?;
+    let routes = gateway.around(router(&app), &app);
     let background = background::start(&app, &assembly);
     match assembly.config.mode {
         Mode::Development => development::prepare(&assembly, now).await?,
@@ -62,7 +65,7 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
         drain_delay: server.drain_delay,
         grace: server.shutdown_grace,
     };
-    let drained = serve(&app, listeners, serve_options, shutdown).await;
+    let drained = serve(&app, routes, listeners, serve_options, shutdown).await;
     for task in background {
         task.abort();
     }

@@ -14,6 +14,8 @@ mod clients;
 mod document;
 mod duration;
 mod environment;
+mod gateway;
+mod guarded;
 mod keys;
 mod layers;
 mod lifetimes;
@@ -31,6 +33,7 @@ mod show;
 mod stores;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod users;
 
 use std::{
@@ -45,6 +48,8 @@ use reader::{Context, Reader};
 
 pub use self::{
     clients::ClientSpec,
+    gateway::GatewayOptions,
+    guarded::Guarded,
     keys::{Keys, MasterKey},
     load::{load, process_environment},
     log::{Log, LogFormat},
@@ -105,7 +110,11 @@ pub struct Config {
     pub password_hash_concurrency: usize,
     pub consent: ConsentPolicy,
     pub log: Log,
+    /// How requests cross to the MCP servers behind.
+    pub gateway: GatewayOptions,
     pub resources: Resources,
+    /// What requests to each of the resources need, in the same order.
+    pub guarded: Vec<Guarded>,
     /// Clients that follow the configuration at every start.
     pub clients: Vec<ClientSpec>,
     /// Humans that follow the configuration at every start.
@@ -192,6 +201,9 @@ impl Config {
             .map(|keys| resources::Signing { default: keys.algorithm, has_secret: keys.token_secret.is_some() });
         let lifetimes = root.section("lifetimes").and_then(lifetimes::read);
         let resources = resources::read(root, signing);
+        let own = guarded::Own { issuer: issuer.as_ref(), listen: server.as_ref().map(|server| &*server.listen) };
+        let guarded = guarded::read(root, resources.as_ref(), own);
+        let gateway = root.section("gateway").and_then(GatewayOptions::read);
         let registration = root.section("registration").and_then(|s| registration::read(s, resources.as_ref()));
         let login = root.section("login").and_then(login::read);
         let consent = root.section("consent").and_then(login::read_consent);
@@ -213,7 +225,9 @@ impl Config {
             password_hash_concurrency,
             consent: consent?,
             log: log?,
+            gateway: gateway?,
             resources: resources?,
+            guarded: guarded?,
             clients: clients?,
             users: users?,
             concerns: Vec::new(),

@@ -84,6 +84,13 @@ impl PathPrefix {
     }
 }
 
+impl PathPrefix {
+    /// The text: without a slash at the end, empty for everything.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for PathPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "/" } else { &self.0 })

@@ -25,21 +25,21 @@ use crate::resource::Identity;
 const OWN: &str = "x-gateward-";
 
 /// `sub`.
-pub const SUBJECT: HeaderName = HeaderName::from_static("x-gateward-subject");
+const SUBJECT: HeaderName = HeaderName::from_static("x-gateward-subject");
 /// `client_id`.
-pub const CLIENT: HeaderName = HeaderName::from_static("x-gateward-client");
+const CLIENT: HeaderName = HeaderName::from_static("x-gateward-client");
 /// The human's login name; absent for clients that act for themselves.
-pub const USERNAME: HeaderName = HeaderName::from_static("x-gateward-username");
+const USERNAME: HeaderName = HeaderName::from_static("x-gateward-username");
 /// What the token permits, separated by spaces.
-pub const SCOPE: HeaderName = HeaderName::from_static("x-gateward-scope");
+const SCOPE: HeaderName = HeaderName::from_static("x-gateward-scope");
 /// The grant; absent for clients that act for themselves.
-pub const GRANT: HeaderName = HeaderName::from_static("x-gateward-grant");
+const GRANT: HeaderName = HeaderName::from_static("x-gateward-grant");
 /// `exp`, in Unix seconds.
-pub const EXPIRES: HeaderName = HeaderName::from_static("x-gateward-expires");
+const EXPIRES: HeaderName = HeaderName::from_static("x-gateward-expires");
 /// `iss`.
-pub const ISSUER: HeaderName = HeaderName::from_static("x-gateward-issuer");
+const ISSUER: HeaderName = HeaderName::from_static("x-gateward-issuer");
 /// The resource that the token is for.
-pub const RESOURCE: HeaderName = HeaderName::from_static("x-gateward-resource");
+const RESOURCE: HeaderName = HeaderName::from_static("x-gateward-resource");
 
 const HOP_BY_HOP: &[&str] = &[
     "connection",

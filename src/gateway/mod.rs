@@ -1,3 +1,232 @@
-//! The gateway: an authenticating reverse proxy for MCP servers that know nothing of OAuth.
+//! The gateway: an authenticating reverse proxy for MCP servers that know nothing of OAuth, and an endpoint for the proxies of others.
+//!
+//! ```text
+//! request -> site (Host, path) -> Origin -> the layer of `resource` -> headers -> upstream
+//!               |  none                        |  asks the authority itself
+//!               v                              v
+//!        authorization server          401, 403 with a challenge
+//! ```
+//!
+//! 1. A request belongs to a *site*, a protected resource, by the host and the path that clients see. What belongs to none is the
+//!    authorization server's.
+//! 2. A page of another origin is turned away, and so is a host that is none of ours: whoever makes a name of theirs resolve to this
+//!    machine gets nowhere (DNS rebinding).
+//! 3. The layer judges it, with the authority's own knowledge: a revoked token is refused at once.
+//! 4. What crosses is in `headers`. The client's token never does.
+//! 5. Streams and WebSockets end with the token.
 
+mod forward_auth;
 mod headers;
+mod proxy;
+mod site;
+mod tunnel;
+mod verifier;
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+    http::{
+        HeaderMap, Response, StatusCode, Uri,
+        header::{HOST, RETRY_AFTER},
+        uri::Authority as HostAndPort,
+    },
+    routing::any,
+};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+pub use self::{forward_auth::FORWARD_AUTH, proxy::UpstreamError, site::SiteSpec};
+use self::{proxy::Upstreams, site::Site, verifier::AuthorityVerifier};
+use crate::{
+    http::{App, TrustedProxies, respond::plain_error},
+    port::clock::Clock,
+    resource::{InvalidProtection, RequestHead},
+};
+
+/// What the operator decides about every site.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// The longest request body, in bytes.
+    pub body_limit: usize,
+    /// How long a connection to a server behind may take.
+    pub connect_timeout: Duration,
+    /// How long a server behind may take until it begins to answer.
+    pub response_timeout: Duration,
+    /// How often the token behind an open stream is looked at again.
+    pub recheck: Duration,
+}
+
+/// Why there is no gateway.
+#[derive(Debug, thiserror::Error)]
+pub enum NoGateway {
+    /// A site makes no sense.
+    #[error(transparent)]
+    Site(#[from] InvalidProtection),
+    /// TLS towards servers behind cannot be set up.
+    #[error("TLS towards the servers behind: {0}")]
+    Tls(String),
+}
+
+/// All sites.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    /// The host and port of the authorization server itself.
+    own_host: String,
+    own_scheme: &'static str,
+    sites: Vec<Site>,
+    trusted_proxies: TrustedProxies,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("sites", &self.0.sites.len()).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Stands before an authority. `specs` are all protected resources, with and without a server behind.
+    ///
+    /// # Errors
+    ///
+    /// A site that makes no sense, or a machine without certificates.
+    pub fn new(
+        app: &App,
+        clock: &Arc<dyn Clock>,
+        specs: Vec<SiteSpec>,
+        options: &GatewayOptions,
+    ) -> Result<Self, NoGateway> {
+        let authority = app.authority();
+        let upstreams = Upstreams::new(options.connect_timeout, options.response_timeout).map_err(NoGateway::Tls)?;
+        let streams_end: watch::Receiver<bool> = app.streams_end();
+        let site = |spec: SiteSpec| {
+            let unreachable = spec.upstream.is_none();
+            let verifier = Arc::new(AuthorityVerifier::new(authority.clone(), spec.uri.clone()));
+            let site = Site::new(spec, authority.issuer.as_str(), options, |resource| {
+                resource.verifier(verifier.clone()).clock(clock.clone()).closing(streams_end.clone())
+            });
+            match site {
+                // Tokens may be for what is no place on the web.
+                Err(InvalidProtection::Resource(_)) if unreachable => Ok(None),
+                site => site.map(Some),
+            }
+        };
+        let sites = specs.into_iter().map(site).collect::<Result<Vec<Option<Site>>, InvalidProtection>>()?;
+        let mut sites: Vec<Site> = sites.into_iter().flatten().collect();
+        for site in &mut sites {
+            site.connect(&upstreams, options.body_limit);
+        }
+        // The most specific path decides.
+        sites.sort_by_key(|site| std::cmp::Reverse(site.path_length()));
+        let origin = authority.issuer.origin();
+        let (own_scheme, own_host) = match origin.split_once("://") {
+            Some(("http", host)) => ("http", host),
+            Some((_, host)) => ("https", host),
+            None => ("https", origin),
+        };
+        let own_host = own_host.to_owned();
+        Ok(Self(Arc::new(Inner { own_host, own_scheme, sites, trusted_proxies: options.trusted_proxies.clone() })))
+    }
+
+    /// The routes of the authorization server, with the gateway in front of them.
+    pub fn around(&self, own: Router, app: &App) -> Router {
+        let gateway = self.clone();
+        let path = format!("{}{FORWARD_AUTH}", app.authority().issuer.path());
+        let own = own.route(&path, any(move |request: Request| gateway.clone().forward_auth(request)));
+        let gateway = self.clone();
+        Router::new().fallback(move |request: Request| {
+            let (gateway, own) = (gateway.clone(), own.clone());
+            async move {
+                match gateway.answer(request).await {
+                    Ok(response) => response,
+                    Err(request) => own.oneshot(request).await.unwrap_or_else(|never| match never {}),
+                }
+            }
+        })
+    }
+
+    /// The answer of a site, or the request if it belongs to none.
+    async fn answer(&self, mut request: Request) -> Result<Response<Body>, Request> {
+        let host = match host(request.uri(), request.headers()) {
+            Ok(host) => host,
+            // The authorization server does not care; no site is reached without a host.
+            Err(NoHost) => return Err(request),
+        };
+        let head = RequestHead::new(request.method(), request.uri(), request.headers());
+        if let Some(metadata) = self.metadata(&host, head) {
+            return Ok(metadata);
+        }
+        let path = request.uri().path();
+        let Some(site) = self.0.sites.iter().find(|site| site.is_connected() && site.is_at(&host, path)) else {
+            return if self.is_misdirected(&host, path) { Ok(misdirected()) } else { Err(request) };
+        };
+        self.0.trusted_proxies.apply(&mut request);
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        Ok(site.answer(request, peer).await)
+    }
+
+    /// The metadata of a site (RFC 9728). Below the host alone, that of its only site, or of the one that has no path.
+    fn metadata(&self, host: &str, head: RequestHead<'_>) -> Option<Response<Body>> {
+        if !head.path.starts_with(crate::protocol::protected_resource::WELL_KNOWN) {
+            return None;
+        }
+        let mut here = self.0.sites.iter().filter(|site| site.is_host(host));
+        if head.path.trim_end_matches('/') != crate::protocol::protected_resource::WELL_KNOWN {
+            return here.find_map(|site| site.metadata(head));
+        }
+        let only = here.clone().count() == 1;
+        here.find(|site| only || site.path_length() == 0).and_then(|site| site.metadata(head))
+    }
+
+    /// Whether a request would belong to a site, were it not for its host.
+    fn is_misdirected(&self, host: &str, path: &str) -> bool {
+        !self.is_own_host(host) && self.0.sites.iter().any(|site| site.is_connected() && site.is_path(path))
+    }
+
+    fn is_own_host(&self, host: &str) -> bool {
+        without_default_port(host, self.0.own_scheme) == self.0.own_host
+    }
+}
+
+struct NoHost;
+
+/// The host and port that a request is for, in lower case. A request target that names one must name the same as `Host`
+/// (RFC 9112 3.2.2 lets the target win; two different ones mean no good).
+fn host(uri: &Uri, headers: &HeaderMap) -> Result<String, NoHost> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).ok_or(NoHost)?;
+    let several = hosts.next().is_some();
+    let other = uri.authority().is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host));
+    let parsed: HostAndPort = host.parse().map_err(|_| NoHost)?;
+    if several || other || parsed.as_str().contains('@') {
+        return Err(NoHost);
+    }
+    Ok(host.to_ascii_lowercase())
+}
+
+/// A host as an origin spells it.
+fn without_default_port<'a>(host: &'a str, scheme: &str) -> &'a str {
+    let default = if scheme == "http" { ":80" } else { ":443" };
+    host.strip_suffix(default).unwrap_or(host)
+}
+
+fn misdirected() -> Response<Body> {
+    plain_error(
+        StatusCode::MISDIRECTED_REQUEST,
+        "misdirected_request",
+        "No protected resource has this host. A proxy in front has to pass on the Host that clients see.",
+    )
+}
+
+/// A 503 that says when to come again.
+fn unavailable(status: StatusCode, description: &'static str) -> Response<Body> {
+    let mut response = plain_error(status, "temporarily_unavailable", description);
+    response.headers_mut().insert(RETRY_AFTER, 2.into());
+    response
+}

@@ -32,6 +32,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::watch;
+
 use self::registration_limit::RegistrationLimit;
 pub use self::{
     extract::{BearerRejection, FormRejection, JsonRejection},
@@ -84,14 +86,22 @@ struct Inner {
     registration_limit: RegistrationLimit,
     readiness: Readiness,
     draining: AtomicBool,
+    streams_end: watch::Sender<bool>,
 }
 
 impl App {
     /// Brings an authority to the web.
     pub fn new(authority: Authority, clock: Arc<dyn Clock>, options: HttpOptions) -> Self {
         let registration_limit = RegistrationLimit::new(&options);
-        let (readiness, draining) = (Readiness::default(), AtomicBool::new(false));
-        Self(Arc::new(Inner { authority, clock, options, registration_limit, readiness, draining }))
+        Self(Arc::new(Inner {
+            authority,
+            clock,
+            options,
+            registration_limit,
+            readiness: Readiness::default(),
+            draining: AtomicBool::new(false),
+            streams_end: watch::Sender::new(false),
+        }))
     }
 
     /// The use cases.
@@ -102,6 +112,15 @@ impl App {
     /// Lets `/readyz` say that this instance is going away.
     pub fn start_draining(&self) {
         self.0.draining.store(true, Ordering::Release);
+    }
+
+    /// Turns true when streams that end only with their token have to end with the server.
+    pub fn streams_end(&self) -> watch::Receiver<bool> {
+        self.0.streams_end.subscribe()
+    }
+
+    fn end_streams(&self) {
+        self.0.streams_end.send_replace(true);
     }
 
     /// Forgets what limits no longer need to know; for the housekeeping of the process.

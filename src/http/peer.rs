@@ -26,7 +26,7 @@ impl TrustedProxies {
     }
 
     /// Puts the sender's address where the peer's is.
-    pub(super) fn apply<B>(&self, request: &mut Request<B>) {
+    pub fn apply<B>(&self, request: &mut Request<B>) {
         let Some(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer) else {
             return;
         };

@@ -6,16 +6,16 @@
 use std::{convert::Infallible, future::Future, net::SocketAddr, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-use super::{App, router};
+use super::App;
 
 /// What the operator decides about connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +37,14 @@ pub enum Drained {
     TimedOut,
 }
 
-/// Serves until `shutdown` completes, and then drains.
+/// Serves until `shutdown` completes, and then drains. `routes` are the router of `app`, and whatever lies around it.
 pub async fn serve(
     app: &App,
+    routes: Router,
     listeners: Vec<TcpListener>,
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let routes = router(app);
     let connections = GracefulShutdown::new();
     let stopping = async {
         shutdown.await;
@@ -69,6 +69,7 @@ pub async fn serve(
         }
     }
     drop(listeners);
+    app.end_streams();
     match tokio::time::timeout(options.grace, connections.shutdown()).await {
         Ok(()) => Drained::Completely,
         Err(_) => Drained::TimedOut,
@@ -106,11 +107,9 @@ fn connect(
         let routes = routes.clone();
         async move { Ok::<_, Infallible>(routes.oneshot(request).await.unwrap_or_else(|never| match never {})) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), service);
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(64 * 1024);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     let connection = connections.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {

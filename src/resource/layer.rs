@@ -103,6 +103,10 @@ where
             protection.judge_scope(head, &verified, Calls::Known(&calls)).await?;
             Either::Left(body)
         }
+        Look::Hidden => {
+            protection.judge_scope(head, &verified, Calls::Hidden).await?;
+            Either::Left(body)
+        }
         Look::Read => {
             let bytes = collect(protection, body).await.map_err(refuse)?;
             let message = protection.read(head, &bytes).map_err(refuse)?;

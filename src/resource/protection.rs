@@ -10,7 +10,10 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, Uri, header::CONTENT_ENCODING};
+use http::{
+    HeaderMap, Response, Uri,
+    header::{CONTENT_ENCODING, UPGRADE},
+};
 use http_body_util::Full;
 use tokio::sync::watch;
 use url::Url;
@@ -102,6 +105,8 @@ pub(super) enum Look {
     Done(Vec<crate::protocol::mcp::Call>),
     /// Read the message.
     Read,
+    /// Nothing would help: what comes after an upgrade is not seen.
+    Hidden,
 }
 
 impl Protection {
@@ -149,7 +154,7 @@ impl Protection {
         let look = self.look(head, false).map_err(|refusal| self.refuse(&refusal, &Scope::NONE))?;
         let calls = match &look {
             Look::Done(calls) => Calls::Known(calls),
-            Look::Read => Calls::Hidden,
+            Look::Read | Look::Hidden => Calls::Hidden,
         };
         let verified = Verified { identity, token };
         self.judge_scope(head, &verified, calls).await?;
@@ -182,7 +187,14 @@ impl Protection {
 
     /// What it takes to know what a request calls. `is_empty`: there is no body.
     pub(super) fn look(&self, head: RequestHead<'_>, is_empty: bool) -> Result<Look, Refusal> {
-        if !self.0.rules.look_into_messages() || is_empty {
+        if !self.0.rules.look_into_messages() {
+            return Ok(Look::Done(Vec::new()));
+        }
+        // Whoever may open a WebSocket may send anything through it.
+        if head.headers.contains_key(UPGRADE) {
+            return Ok(Look::Hidden);
+        }
+        if is_empty {
             return Ok(Look::Done(Vec::new()));
         }
         if self.0.trusts_mcp_headers && self.names_a_version_that_compares(head.headers)? {

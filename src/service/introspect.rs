@@ -7,6 +7,7 @@ use super::{Authority, authenticate::AuthenticatedClient};
 use crate::{
     domain::{
         access::{AccessToken, Standing, Subject},
+        account::Username,
         client::Client,
         credential::{Credential, Kind, OpaqueAccessToken, RefreshToken},
         refresh::RefreshState,
@@ -15,6 +16,14 @@ use crate::{
     port::store::StoreError,
     protocol::{introspection::ActiveToken, revocation::TokenQuery, secret::Secret},
 };
+
+/// An access token that counts.
+#[derive(Debug, Clone)]
+pub struct LiveToken {
+    pub token: AccessToken,
+    /// The login name of the human whom it speaks for.
+    pub username: Option<Username>,
+}
 
 impl Authority {
     /// What `caller`, who is confidential and has authenticated, may know about a token; `None` if that is nothing.
@@ -39,26 +48,16 @@ impl Authority {
         token: &Secret,
         now: Timestamp,
     ) -> Result<Option<ActiveToken>, StoreError> {
-        let Some(token) = self.find_access_token(token, now).await? else { return Ok(None) };
+        let Some(LiveToken { token, username }) = self.live_access_token(token, now).await? else { return Ok(None) };
         // An empty list of resources means "all" for a client that asks for tokens; here it means none.
         if !caller.may_introspect || !caller.resources.contains(&token.audience) {
             return Ok(None);
         }
-        if self.active_client(token.client_id.as_str()).await?.is_err() {
-            return Ok(None);
-        }
-        let username = match &token.subject {
-            Subject::Client => None,
-            Subject::User { user_id, .. } => match self.accounts.find_user(user_id).await? {
-                Some(user) if user.is_active() => Some(user.username.as_str().to_owned()),
-                _ => return Ok(None),
-            },
-        };
         Ok(Some(ActiveToken {
             active: true,
             scope: token.scope.to_string(),
             client_id: token.client_id.as_str().to_owned(),
-            username,
+            username: username.map(|name| name.as_str().to_owned()),
             token_type: Some("Bearer"),
             exp: token.expires_at.unix(),
             iat: token.issued_at.unix(),
@@ -69,6 +68,22 @@ impl Authority {
             jti: Some(token.id.as_str().to_owned()),
             grant_id: token.grant_id().map(|id| id.as_str().to_owned()),
         }))
+    }
+
+    /// An access token of either form that counts now: neither expired nor revoked, and everybody behind it may still act.
+    pub async fn live_access_token(&self, token: &Secret, now: Timestamp) -> Result<Option<LiveToken>, StoreError> {
+        let Some(token) = self.find_access_token(token, now).await? else { return Ok(None) };
+        if self.active_client(token.client_id.as_str()).await?.is_err() {
+            return Ok(None);
+        }
+        let username = match &token.subject {
+            Subject::Client => None,
+            Subject::User { user_id, .. } => match self.accounts.find_user(user_id).await? {
+                Some(user) if user.is_active() => Some(user.username),
+                _ => return Ok(None),
+            },
+        };
+        Ok(Some(LiveToken { token, username }))
     }
 
     /// An access token of either form that is neither expired nor revoked.

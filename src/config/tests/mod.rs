@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use super::*;
 
+mod guarded;
 mod refusals;
 
 const PRODUCTION: &str = include_str!("../../../config/production.example.toml");
@@ -101,7 +102,8 @@ fn every_setting_of_the_defaults_has_a_comment_above_it() {
 #[test]
 fn the_sections_read_exactly_what_the_defaults_have() {
     let text = format!(
-        "{MINIMAL}[[clients]]\nclient_id = \"c\"\nmay_introspect = true\nresources = [\"https://mcp.example.com/mcp\"]\n\
+        "{MINIMAL}rules = [{{ methods = [\"DELETE\"], scope = \"mcp:execute\" }}]\n\
+         [[clients]]\nclient_id = \"c\"\nmay_introspect = true\nresources = [\"https://mcp.example.com/mcp\"]\n\
          secret = \"sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b\"\n\
          [[users]]\nusername = \"ada\"\npassword = \"env:P\"\n"
     );

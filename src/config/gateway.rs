@@ -1,0 +1,33 @@
+//! `[gateway]`.
+
+use std::time::Duration;
+
+use super::reader::Reader;
+
+/// How requests cross the gateway to the MCP servers behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GatewayOptions {
+    /// The longest request body, in bytes.
+    pub body_limit: usize,
+    /// For a connection to the server behind, with TLS.
+    pub connect_timeout: Duration,
+    /// From the end of the request until the server behind begins its answer.
+    pub response_timeout: Duration,
+    /// How often the token behind an open stream is looked at again.
+    pub recheck: Duration,
+}
+
+impl GatewayOptions {
+    pub(super) fn read(section: Reader<'_>) -> Option<Self> {
+        let body_limit = section.integer("body_limit", 1024..=64 * 1024 * 1024);
+        let connect_timeout = section.duration("connect_timeout", 1, 60);
+        let response_timeout = section.duration("response_timeout", 1, 3600);
+        let recheck = section.duration("recheck", 1, 60);
+        Some(Self {
+            body_limit: body_limit?,
+            connect_timeout: connect_timeout?,
+            response_timeout: response_timeout?,
+            recheck: recheck?,
+        })
+    }
+}

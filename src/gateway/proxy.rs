@@ -1,0 +1,257 @@
+//! The server behind: a request goes on to it, and its answer comes back, neither of them kept in memory.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
+        header::{CONTENT_TYPE, LOCATION},
+    },
+};
+use http_body_util::LengthLimitError;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use thiserror::Error;
+use tower::Service;
+use tracing::warn;
+use url::Url;
+
+use super::{
+    headers::{self, Sender},
+    site::{Peer, too_long},
+    tunnel::{self, Upgrade},
+    unavailable,
+};
+use crate::{
+    domain::request_path::{PathPrefix, RequestPath},
+    http::respond::plain_error,
+    resource::{Identity, Lease, RequestBody},
+};
+
+/// Idle connections that are kept to one server.
+const POOL: usize = 64;
+/// For how long.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+
+/// The connections to all servers behind.
+#[derive(Clone)]
+pub(super) struct Upstreams {
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+    response_timeout: Duration,
+}
+
+/// Why a server behind gave no answer.
+#[derive(Debug, Error)]
+pub enum UpstreamError {
+    /// No connection, or one that broke.
+    #[error("the server behind cannot be reached: {0}")]
+    Unreachable(#[from] hyper_util::client::legacy::Error),
+    /// It did not begin to answer in time.
+    #[error("the server behind does not answer")]
+    Silent,
+    /// The request was longer than the limit.
+    #[error("the body is too long")]
+    TooLong,
+    /// It asks for credentials, which would send clients in circles.
+    #[error("the server behind wants credentials of its own (401)")]
+    WantsCredentials,
+    /// It switched to a protocol that nobody asked for.
+    #[error("the server behind switched protocols without being asked")]
+    Switched,
+    /// The request cannot be expressed towards it.
+    #[error("the request cannot be passed on")]
+    Unspeakable,
+}
+
+impl Upstreams {
+    pub(super) fn new(connect_timeout: Duration, response_timeout: Duration) -> Result<Self, String> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(connect_timeout));
+        http.set_keepalive(Some(Duration::from_secs(60)));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let https = HttpsConnectorBuilder::new()
+            .with_provider_and_platform_verifier(provider)
+            .map_err(|error| error.to_string())?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL)
+            .build(https);
+        Ok(Self { client, response_timeout })
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+        match tokio::time::timeout(self.response_timeout, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(response.map(Body::new)),
+            Ok(Err(error)) if is_too_long(&error) => Err(UpstreamError::TooLong),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(UpstreamError::Silent),
+        }
+    }
+}
+
+fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| (*error).source()).any(|error| error.is::<LengthLimitError>())
+}
+
+/// The way to one server behind.
+#[derive(Clone)]
+pub(super) struct Proxy(Arc<Way>);
+
+struct Way {
+    upstreams: Upstreams,
+    /// Without a slash at the end.
+    base: String,
+    /// Of `base`.
+    origin: String,
+    /// What clients see instead of `origin`.
+    scheme: String,
+    host: String,
+    /// What clients see instead of `base`.
+    prefix: String,
+}
+
+impl Proxy {
+    pub(super) fn new(upstreams: &Upstreams, url: Url, scheme: String, host: String, path: &PathPrefix) -> Self {
+        Self(Arc::new(Way {
+            upstreams: upstreams.clone(),
+            base: url.path().trim_end_matches('/').to_owned(),
+            origin: url.origin().ascii_serialization(),
+            scheme,
+            host,
+            prefix: path.as_str().to_owned(),
+        }))
+    }
+}
+
+impl Service<Request<RequestBody<Body>>> for Proxy {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody<Body>>) -> Self::Future {
+        let way = self.0.clone();
+        Box::pin(async move { Ok(way.pass(request.map(Body::new)).await.unwrap_or_else(|error| way.failed(&error))) })
+    }
+}
+
+impl Way {
+    async fn pass(&self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+        let (Some(identity), Some(lease)) =
+            (request.extensions().get::<Identity>().cloned(), request.extensions().get::<Lease>().cloned())
+        else {
+            return Err(UpstreamError::Unspeakable);
+        };
+        let upgrade = Upgrade::of(&mut request);
+        let address = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+        let uri = self.uri(request.uri())?;
+        let (parts, body) = request.into_parts();
+        let mut headers = parts.headers;
+        let sender = Sender { identity: &identity, address, scheme: &self.scheme, host: &self.host };
+        headers::towards_server(&mut headers, sender);
+        if upgrade.is_some() {
+            tunnel::ask(&mut headers);
+        }
+        let mut onward = Request::new(body);
+        *onward.method_mut() = parts.method;
+        *onward.uri_mut() = uri;
+        *onward.version_mut() = Version::HTTP_11;
+        *onward.headers_mut() = headers;
+
+        let mut response = self.upstreams.send(onward).await?;
+        match (response.status(), upgrade) {
+            (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade)) => {
+                upgrade.join(&mut response, lease);
+                headers::towards_client(response.headers_mut());
+                tunnel::ask(response.headers_mut());
+                return Ok(response);
+            }
+            (StatusCode::SWITCHING_PROTOCOLS, None) => return Err(UpstreamError::Switched),
+            (StatusCode::UNAUTHORIZED, _) => return Err(UpstreamError::WantsCredentials),
+            (_, _) => {}
+        }
+        headers::towards_client(response.headers_mut());
+        self.rewrite_location(response.headers_mut());
+        do_not_buffer(response.headers_mut());
+        Ok(response)
+    }
+
+    /// The same place at the server behind. The path is in the form in which rules were compared with it.
+    fn uri(&self, seen: &Uri) -> Result<Uri, UpstreamError> {
+        let path = RequestPath::parse(seen.path()).map_err(|_| UpstreamError::Unspeakable)?;
+        let rest = path.as_str().strip_prefix(&*self.prefix).ok_or(UpstreamError::Unspeakable)?;
+        let path = match format!("{}{rest}", self.base) {
+            empty if empty.is_empty() => "/".to_owned(),
+            path => path,
+        };
+        let query = seen.query().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}{path}{query}", self.origin).parse().map_err(|_| UpstreamError::Unspeakable)
+    }
+
+    /// A redirect within the server behind is one within the site; its own name means nothing to clients.
+    fn rewrite_location(&self, headers: &mut HeaderMap) {
+        let inside = headers.get(LOCATION).and_then(|value| value.to_str().ok()).and_then(|location| {
+            let local = location.strip_prefix(&self.origin).unwrap_or(location);
+            let rest = local.strip_prefix(&self.base)?;
+            let is_below = local.starts_with('/') && (rest.is_empty() || rest.starts_with(['/', '?']));
+            is_below.then(|| format!("{}://{}{}{rest}", self.scheme, self.host, self.prefix))
+        });
+        if let Some(value) = inside.and_then(|text| HeaderValue::try_from(text).ok()) {
+            headers.insert(LOCATION, value);
+        }
+    }
+
+    fn failed(&self, error: &UpstreamError) -> Response<Body> {
+        let causes = std::iter::successors(std::error::Error::source(error), |cause| (*cause).source());
+        let causes: Vec<String> = causes.map(ToString::to_string).collect();
+        warn!(upstream = %self.origin, %error, causes = causes.join(": "), "a request was not passed on");
+        match error {
+            UpstreamError::Unreachable(error) if error.is_connect() => {
+                unavailable(StatusCode::BAD_GATEWAY, "The server behind this gateway cannot be reached.")
+            }
+            UpstreamError::Unreachable(_) => {
+                unavailable(StatusCode::BAD_GATEWAY, "The server behind this gateway broke off.")
+            }
+            UpstreamError::Silent => {
+                unavailable(StatusCode::GATEWAY_TIMEOUT, "The server behind this gateway does not answer.")
+            }
+            UpstreamError::TooLong => too_long(),
+            UpstreamError::WantsCredentials | UpstreamError::Switched => plain_error(
+                StatusCode::BAD_GATEWAY,
+                "server_error",
+                "The server behind this gateway gave an answer that must not be passed on.",
+            ),
+            UpstreamError::Unspeakable => {
+                plain_error(StatusCode::BAD_REQUEST, "invalid_request", "This request cannot be passed on.")
+            }
+        }
+    }
+}
+
+/// Proxies in front of this one are not to hold events back.
+fn do_not_buffer(headers: &mut HeaderMap) {
+    let is_stream = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+    if is_stream {
+        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    }
+}

@@ -1,0 +1,106 @@
+//! What somebody else's proxy is told when it asks.
+
+use axum::http::{Method, StatusCode};
+use gateward::gateway::SiteSpec;
+
+use crate::world::{Answer, World};
+
+const PATH: &str = "/oauth/forward-auth";
+
+/// Asks about a request, as a proxy at the authorization server's own address.
+async fn ask(world: &World, method: &str, uri: &str, more: &[(&str, &str)]) -> Answer {
+    let mut call = world
+        .call(Method::GET, PATH)
+        .host("localhost:3000")
+        .header("x-forwarded-method", method)
+        .header("x-forwarded-proto", "https")
+        .header("x-forwarded-host", "mcp.example.com")
+        .header("x-forwarded-uri", uri);
+    for (name, value) in more {
+        call = call.header(name, value);
+    }
+    call.send().await
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+#[tokio::test]
+async fn a_token_that_counts_is_200_with_the_identity_in_headers() {
+    let world = World::start().await;
+    let token = world.token("mcp:read mcp:execute").await;
+    let answer = ask(&world, "POST", "/mcp?x=1", &[("authorization", &bearer(&token))]).await;
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, ""));
+    assert_eq!(answer.header("x-gateward-subject"), Some("worker"));
+    assert_eq!(answer.header("x-gateward-scope"), Some("mcp:execute mcp:read"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn no_token_and_one_that_does_not_count_are_401_with_a_challenge() {
+    let world = World::start().await;
+    let none = ask(&world, "POST", "/mcp", &[]).await;
+    assert_eq!((none.status, none.challenge()), (StatusCode::UNAUTHORIZED, r#"scope="mcp:read""#));
+    let bad = ask(&world, "POST", "/mcp", &[("authorization", "Bearer nonsense")]).await;
+    assert_eq!(bad.challenge(), r#"scope="mcp:read", error="invalid_token""#);
+}
+
+#[tokio::test]
+async fn as_no_body_is_seen_the_most_that_it_could_call_is_needed() {
+    let world = World::start().await;
+    let token = bearer(&world.token("mcp:read").await);
+    let lying =
+        [("authorization", token.as_str()), ("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/list")];
+    let answer = ask(&world, "POST", "/mcp", &lying).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(answer.challenge(), r#"scope="mcp:execute mcp:read", error="insufficient_scope""#);
+}
+
+#[tokio::test]
+async fn headers_are_believed_where_the_operator_says_that_the_server_behind_compares_them() {
+    let world = World::with(|site| SiteSpec { trust_mcp_headers: true, upstream: None, ..site }).await;
+    let token = bearer(&world.token("mcp:read").await);
+    let asked = async |version: &str, method: &str| {
+        let headers = [
+            ("authorization", token.as_str()),
+            ("mcp-protocol-version", version),
+            ("mcp-method", method),
+            ("mcp-name", "launch-specialist"),
+        ];
+        ask(&world, "POST", "/mcp", &headers).await.status
+    };
+    assert_eq!(asked("2026-07-28", "tools/list").await, StatusCode::OK);
+    assert_eq!(asked("2026-07-28", "tools/call").await, StatusCode::FORBIDDEN);
+    assert_eq!(asked("2025-11-25", "tools/list").await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn rules_about_paths_hold_for_the_path_that_the_proxy_states() {
+    let world = World::start().await;
+    let token = bearer(&world.token("mcp:read mcp:execute").await);
+    let asked = async |uri: &str| ask(&world, "GET", uri, &[("authorization", &token)]).await.status;
+    assert_eq!(asked("/mcp").await, StatusCode::OK);
+    assert_eq!(asked("/mcp/admin?x").await, StatusCode::FORBIDDEN);
+    assert_eq!(asked("/elsewhere").await, StatusCode::FORBIDDEN);
+    assert_eq!(asked("/mcp//admin").await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_say_what_it_asks_about_is_refused() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    let bare = world.call(Method::GET, PATH).host("localhost:3000").bearer(&token).send().await;
+    assert_eq!(bare.status, StatusCode::BAD_REQUEST);
+    let twice = [("authorization", bearer(&token)), ("x-forwarded-uri", "/mcp/admin".to_owned())];
+    let twice: Vec<(&str, &str)> = twice.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(ask(&world, "GET", "/mcp", &twice).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_refused_here_too() {
+    let world = World::start().await;
+    let token = bearer(&world.token("mcp:read mcp:execute").await);
+    let evil = [("authorization", token.as_str()), ("origin", "https://evil.example")];
+    assert_eq!(ask(&world, "GET", "/mcp", &evil).await.status, StatusCode::FORBIDDEN);
+}

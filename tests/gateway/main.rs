@@ -1,0 +1,10 @@
+//! The gateway in front of a server that knows nothing of OAuth: what passes, what crosses, and for how long.
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod crossing;
+mod forward_auth;
+mod rules;
+mod sites;
+mod streams;
+mod upstream;
+mod world;

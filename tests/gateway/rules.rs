@@ -1,0 +1,124 @@
+//! Which token opens what.
+
+use axum::http::{Method, StatusCode};
+use gateward::testing::server::OPAQUE_RESOURCE;
+
+use crate::world::{Answer, World};
+
+const LAUNCH: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"launch-specialist"}}"#;
+const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+
+/// A POST of a message with a token that may read.
+async fn post(world: &World, headers: &[(&str, &str)], body: &'static str) -> Answer {
+    let token = world.token("mcp:read").await;
+    let mut call = world.call(Method::POST, "/mcp").bearer(&token);
+    for (name, value) in headers {
+        call = call.header(name, value);
+    }
+    call.body(body).send().await
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_reaches_the_server_behind() {
+    let world = World::start().await;
+    let answer = world.call(Method::POST, "/mcp").body(LIST).send().await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.challenge(), r#"scope="mcp:read""#);
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn a_token_for_another_resource_is_refused() {
+    let world = World::start().await;
+    let token = world.token_for(OPAQUE_RESOURCE, "mcp:read").await;
+    let answer = world.call(Method::GET, "/mcp").bearer(&token).send().await;
+    assert_eq!(answer.challenge(), r#"scope="mcp:read", error="invalid_token""#);
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_refused_at_once() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    assert_eq!(world.call(Method::GET, "/mcp").bearer(&token).send().await.status, StatusCode::OK);
+    world.revoke(&token).await;
+    assert_eq!(world.call(Method::GET, "/mcp").bearer(&token).send().await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_token_that_expired_a_second_ago_is_refused() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    world.server.pass(3599);
+    assert_eq!(world.call(Method::GET, "/mcp").bearer(&token).send().await.status, StatusCode::OK);
+    world.server.pass(1);
+    assert_eq!(world.call(Method::GET, "/mcp").bearer(&token).send().await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_tool_that_needs_more_is_refused_with_all_that_it_needs() {
+    let world = World::start().await;
+    let answer = post(&world, &[], LAUNCH).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(answer.challenge(), r#"scope="mcp:execute mcp:read", error="insufficient_scope""#);
+    assert_eq!(world.upstream.count(), 0);
+    let token = world.token("mcp:read mcp:execute").await;
+    let answer = world.call(Method::POST, "/mcp").bearer(&token).body(LAUNCH).send().await;
+    assert_eq!(answer.seen()["body"], LAUNCH);
+}
+
+#[tokio::test]
+async fn headers_that_contradict_the_body_are_refused() {
+    let world = World::start().await;
+    for headers in [
+        &[("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/list")][..],
+        &[("mcp-method", "tools/call"), ("mcp-name", "whoami")],
+        &[("mcp-method", "tools/call"), ("mcp-name", "=?base64?d2hvYW1p?=")],
+        &[("mcp-method", "tools/call"), ("mcp-name", "launch-specialist"), ("mcp-name", "whoami")],
+    ] {
+        let answer = post(&world, headers, LAUNCH).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{headers:?}");
+        assert!(answer.body.contains("-32020"), "{}", answer.body);
+    }
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn a_second_call_does_not_hide_in_a_batch_or_behind_another_spelling() {
+    let world = World::start().await;
+    let batch = r#"[{"method":"tools/list"},{"method":"tools/call","params":{"name":"launch-specialist"}}]"#;
+    assert_eq!(post(&world, &[], batch).await.status, StatusCode::FORBIDDEN);
+    for body in [
+        r#"{"method":"tools/list","method":"tools/call","params":{"name":"launch-specialist"}}"#,
+        r#"{"method":"tools/call","params":{"name":"whoami","Name":"launch-specialist"}}"#,
+        "not JSON at all",
+    ] {
+        assert_eq!(post(&world, &[], body).await.status, StatusCode::BAD_REQUEST, "{body}");
+    }
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn a_message_hides_neither_in_a_get_nor_in_an_encoding() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    let answer = world.call(Method::GET, "/mcp").bearer(&token).body(LAUNCH).send().await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(post(&world, &[("content-encoding", "gzip")], LIST).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_path_gets_around_its_rule() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    for path in ["/mcp/admin", "/mcp/admin/", "/mcp/%61dmin", "/mcp/admin/x?y"] {
+        let answer = world.call(Method::GET, path).bearer(&token).send().await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    for path in ["/mcp//admin", "/mcp/x/../admin", "/mcp/%2e%2e/mcp/admin", "/mcp/x%2f..%2fadmin", "/mcp/admin;x"] {
+        let answer = world.call(Method::GET, path).bearer(&token).send().await;
+        assert!(answer.status.is_client_error(), "{path}: {}", answer.status);
+    }
+    assert_eq!(world.upstream.count(), 0);
+}
