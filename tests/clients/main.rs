@@ -11,6 +11,7 @@ mod support;
 mod conformance;
 mod everything;
 mod example;
+mod gateway;
 mod program;
 mod rust;
 mod typescript;
