@@ -1,4 +1,6 @@
-//! The MCP server of `examples/mcp_server.rs`: what it refuses, and whom it lets in.
+//! The MCP server of `examples/mcp_server.rs`: what it refuses, and whom it lets in, among them `examples/worker.rs`.
+
+use std::{fs, process::Command};
 
 use reqwest::{
     Client, Response,
@@ -6,7 +8,10 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::{
+    program::Program,
+    world::{World, built},
+};
 
 /// A message of an MCP client, with or without a token.
 async fn send(world: &World, token: Option<&str>, message: &Value) -> Response {
@@ -62,6 +67,21 @@ async fn a_worker_is_let_in() {
     let world = World::start();
     let token = token(&world, "mcp:read").await;
     assert_eq!(send(&world, Some(&token), &initialize()).await.status(), 200);
+}
+
+#[test]
+fn the_worker_of_the_examples_launches_a_specialist() {
+    let world = World::start();
+    let always = ["client", "create", "--json", "--name", "launcher", "--grant", "client_credentials"];
+    let created = world
+        .gateward
+        .run_json(&[&always[..], &["--resource", &world.mcp, "--scope", "mcp:read mcp:execute"]].concat());
+    let credentials = world.gateward.directory().join("launcher.json");
+    fs::write(&credentials, created.to_string()).unwrap();
+    let mut command = Command::new(built("worker"));
+    command.args(["--url", &world.mcp, "--authorization-server", world.gateward.issuer()]);
+    command.arg("--credentials").arg(&credentials).args(["reviewer", "read the patch"]).env("NO_PROXY", "*");
+    assert_eq!(Program::start(&mut command).finish(), [world.large.answer]);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ impl World {
         // Beside the resource at the issuer, in the place of the second one of config/development.toml.
         let options = Options::new().on_localhost().set("GATEWARD_RESOURCES__1__URI", &mcp);
         let gateward = Server::start(options);
-        let mut command = Command::new(example("mcp_server"));
+        let mut command = Command::new(built("mcp_server"));
         command.args(["--url", &mcp, "--authorization-server", gateward.issuer()]);
         let server = Program::start(command.args(["--listen", &address.to_string()]));
         server.line("listening on");
@@ -84,8 +84,8 @@ pub(crate) async fn agree(server: &Server, authorize_url: &str) -> (ScriptedBrow
     (browser, callback)
 }
 
-/// Cargo puts examples beside the directory of the tests.
-pub(crate) fn example(name: &str) -> PathBuf {
+/// The binary of an example: Cargo puts them beside the directory of the tests.
+pub(crate) fn built(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let built = test.parent().and_then(|deps| deps.parent()).expect("target/debug").join("examples").join(name);
     assert!(built.exists(), "{} is missing: `tests/run`, or `cargo build --example {name}`", built.display());
