@@ -145,8 +145,12 @@ impl Gateway {
     /// The routes of the authorization server, with the gateway in front of them.
     pub fn around(&self, own: Router, app: &App) -> Router {
         let gateway = self.clone();
-        let path = format!("{}{FORWARD_AUTH}", app.authority().issuer.path());
-        let own = own.route(&path, any(move |request: Request| gateway.clone().forward_auth(request)));
+        let path: Arc<str> = format!("{}{FORWARD_AUTH}", app.authority().issuer.path()).into();
+        let forward_auth = {
+            let path = path.clone();
+            any(async move |request: Request| gateway.clone().forward_auth(request, &path).await)
+        };
+        let own = own.route(&path, forward_auth.clone()).route(&format!("{path}/{{*original}}"), forward_auth);
         let gateway = self.clone();
         Router::new().fallback(move |request: Request| {
             let (gateway, own) = (gateway.clone(), own.clone());
