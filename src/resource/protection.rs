@@ -187,11 +187,12 @@ impl Protection {
 
     /// What it takes to know what a request calls. `is_empty`: there is no body.
     pub(super) fn look(&self, head: RequestHead<'_>, is_empty: bool) -> Result<Look, Refusal> {
-        if !self.0.rules.look_into_messages() {
+        if !self.0.rules.look_into_messages(head.method, &RequestPath::parse(head.path)?) {
             return Ok(Look::Done(Vec::new()));
         }
-        // Whoever may open a WebSocket may send anything through it.
-        if head.headers.contains_key(UPGRADE) {
+        // Whoever may open a WebSocket may send anything through it. Some clients offer h2c with every request, and go on
+        // without it.
+        if head.headers.get_all(UPGRADE).iter().any(|value| value != "h2c") {
             return Ok(Look::Hidden);
         }
         if is_empty {
@@ -209,7 +210,8 @@ impl Protection {
         if head.headers.get_all(CONTENT_ENCODING).iter().any(|value| value != "identity") {
             return Err(Refusal::MessageEncoded);
         }
-        let message = Message::parse(body)?;
+        // As good as none.
+        let message = if body.is_empty() { Message::Single(None) } else { Message::parse(body)? };
         self.headers(head.headers)?.compare(&message)?;
         Ok(message)
     }
