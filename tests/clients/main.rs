@@ -9,7 +9,10 @@
 mod support;
 
 mod conformance;
+mod everything;
 mod example;
+mod gateway;
 mod program;
 mod rust;
 mod typescript;
+mod world;
