@@ -37,7 +37,7 @@ const FRESH: Duration = Duration::from_secs(300);
 /// How long they are used while the server cannot be reached.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 /// How many requests wait for a look at once; more are sent away.
-const MAX_WAITING: usize = 512;
+const MAX_WAITING: usize = 4096;
 
 /// A key set.
 #[derive(Debug, Clone)]
@@ -107,9 +107,15 @@ impl KeySource {
         self.look(0, now).await
     }
 
-    /// Keys from a look that begins after this was called: one that is under way may have been answered before the key was there.
-    pub(super) async fn newer(&self, now: Timestamp) -> Result<Keys, Unavailable> {
-        self.look(self.0.begun.load(Ordering::Acquire), now).await
+    /// How many looks have begun.
+    pub(super) fn looks(&self) -> u64 {
+        self.0.begun.load(Ordering::Acquire)
+    }
+
+    /// Keys from a look that began after there were so many: one that was under way when a token came may have been answered
+    /// before its key was there.
+    pub(super) async fn newer_than(&self, looks: u64, now: Timestamp) -> Result<Keys, Unavailable> {
+        self.look(looks, now).await
     }
 
     async fn look(&self, seen: u64, now: Timestamp) -> Result<Keys, Unavailable> {

@@ -99,12 +99,13 @@ impl JwtVerifier {
             return Err(Rejection::Algorithm.into());
         }
         // What cannot be a token is not worth a question.
+        let looks = self.keys.looks();
         let mut keys = self.keys.current(now).await?;
         let check =
             |set: &super::key_set::KeySet| set.check(algorithm, header.kid.as_deref(), jws.message, &jws.signature);
         let mut signed = check(&keys.set);
         if signed == Signed::UnknownKey {
-            keys = self.keys.newer(now).await?;
+            keys = self.keys.newer_than(looks, now).await?;
             signed = check(&keys.set);
         }
         match signed {
