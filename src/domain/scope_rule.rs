@@ -61,8 +61,10 @@ impl ScopeRule {
     }
 
     fn fits(&self, method: &str, path: &RequestPath<'_>, calls: Calls<'_>) -> bool {
+        // RFC 9110 9.3.2: HEAD does whatever GET does, and routers hand it to the same handler.
+        let is = |named: &str| named == method || (named == "GET" && method == "HEAD");
         let here = self.path.as_ref().is_none_or(|prefix| path.is_below(prefix))
-            && (self.methods.is_empty() || self.methods.iter().any(|m| **m == *method));
+            && (self.methods.is_empty() || self.methods.iter().any(|named| is(named)));
         let said = |call: &Call| {
             let method = self.mcp_method.as_ref().is_none_or(|pattern| pattern.fits(&call.method));
             let name = self

@@ -2,6 +2,9 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod crossing;
+#[path = "../endpoints/faults.rs"]
+#[expect(dead_code, reason = "shared with the tests of the endpoints")]
+mod faults;
 mod forward_auth;
 mod rules;
 mod sites;

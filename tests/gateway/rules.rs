@@ -141,3 +141,17 @@ async fn a_post_without_a_body_calls_nothing() {
     let body = axum::body::Body::from_stream(nothing);
     assert_eq!(world.call(Method::POST, "/mcp").bearer(&token).body(body).send().await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn while_the_store_is_away_nothing_passes_and_nobody_is_told_to_log_in_again() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    let ask = async || world.call(Method::GET, "/mcp").bearer(&token).send().await;
+    world.faults.take_down();
+    let answer = ask().await;
+    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("2")));
+    assert_eq!(answer.header("www-authenticate"), None);
+    assert_eq!(world.upstream.count(), 0);
+    world.faults.heal();
+    assert_eq!(ask().await.status, StatusCode::OK);
+}
