@@ -4,7 +4,10 @@ use std::{future::pending, net::TcpListener, time::Duration};
 
 use gateward::{
     domain::scope::Scope,
-    http::serve::{ServeOptions, serve},
+    http::{
+        router,
+        serve::{ServeOptions, serve},
+    },
     resource::{ClientCredentials, ProtectedResource},
     service::administer_clients::ClientSpec,
     testing::server::{OPAQUE_RESOURCE, Parameters, TestClient, TestServer, machine, resource_server},
@@ -83,7 +86,7 @@ fn host(server: &TestServer, listener: TcpListener) -> Hosted {
         grace: Duration::from_secs(1),
     };
     Hosted::start(listener, move |listener| async move {
-        serve(&app, vec![listener], options, pending()).await;
+        serve(&app, router(&app), vec![listener], options, pending()).await;
     })
 }
 
