@@ -165,3 +165,42 @@ pub(super) fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::scope::Scope;
+
+    /// Status, error of the body, and error of the challenge; `-` for a challenge without, nothing for none.
+    fn row(refusal: &Refusal) -> String {
+        let response = refusal.response("https://a.example/.well-known/x", &Scope::NONE);
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        assert_eq!(response.headers().contains_key(RETRY_AFTER), matches!(refusal, Refusal::Unavailable(_)));
+        let challenge = response.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned());
+        let error =
+            challenge.map(|text| text.split_once("error=\"").map_or("-".to_owned(), |(_, rest)| rest.to_owned()));
+        let (_, body, _) = refusal.answer();
+        format!("{} {body} {}", response.status().as_u16(), error.unwrap_or_default().trim_end_matches('"'))
+    }
+
+    #[test]
+    fn every_refusal_has_its_answer() {
+        for (refusal, expected) in [
+            (Refusal::NoToken, "401 unauthorized -"),
+            (Refusal::MalformedCredentials, "400 invalid_request invalid_request"),
+            (Refusal::InvalidToken(Rejection::Expired), "401 invalid_token invalid_token"),
+            (Refusal::InsufficientScope, "403 insufficient_scope insufficient_scope"),
+            (Refusal::Unavailable(Unavailable::new("x")), "503 temporarily_unavailable "),
+            (Refusal::Path(AmbiguousPath), "400 invalid_request "),
+            (Refusal::Message(UnreadableMessage::Body), "400 invalid_request "),
+            (Refusal::Message(UnreadableMessage::Header), "400 invalid_request "),
+            (Refusal::Message(UnreadableMessage::Mismatch), "400 invalid_request "),
+            (Refusal::MessageTooLong, "413 invalid_request "),
+            (Refusal::MessageIncomplete, "408 invalid_request "),
+            (Refusal::MessageEncoded, "415 invalid_request "),
+        ] {
+            assert_eq!(row(&refusal), expected, "{refusal}");
+        }
+    }
+}

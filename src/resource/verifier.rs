@@ -145,3 +145,41 @@ pub(super) fn judge_audience(audiences: &[String], resource: &ResourceUri) -> Re
     };
     if audiences.iter().any(is_here) { Ok(()) } else { Err(Rejection::WrongAudience) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_gets_no_leeway_and_a_beginning_a_minute() {
+        let at = Timestamp::from_unix;
+        assert_eq!(judge_times(None, at(100), at(99)), Ok(()));
+        assert_eq!(judge_times(None, at(100), at(100)), Err(Rejection::Expired));
+        assert_eq!(judge_times(Some(at(159)), at(200), at(99)), Ok(()));
+        assert_eq!(judge_times(Some(at(160)), at(200), at(99)), Err(Rejection::NotYetValid));
+        assert_eq!(judge_times(Some(at(i64::MAX)), at(i64::MAX), at(0)), Err(Rejection::NotYetValid));
+        assert_eq!(judge_times(Some(at(i64::MIN)), at(i64::MAX), at(0)), Ok(()));
+        assert_eq!(judge_times(None, at(i64::MIN), at(0)), Err(Rejection::Expired));
+    }
+
+    #[test]
+    fn an_audience_is_this_resource_in_any_spelling_and_no_other() {
+        let resource = ResourceUri::parse("https://mcp.example.com/mcp").unwrap();
+        let judge = |audiences: &[&str]| {
+            let audiences: Vec<String> = audiences.iter().map(|audience| (*audience).to_owned()).collect();
+            judge_audience(&audiences, &resource).is_ok()
+        };
+        assert!(judge(&["https://mcp.example.com/mcp"]) && judge(&["x", "HTTPS://mcp.EXAMPLE.com:443/mcp"]));
+        for other in ["", "https://mcp.example.com", "https://mcp.example.com/mcp/", "https://mcp.example.com/mcp?x"] {
+            assert!(!judge(&[other]), "{other}");
+        }
+        assert!(!judge(&[]));
+    }
+
+    #[test]
+    fn scopes_overlap_when_one_of_them_covers_the_other() {
+        let overlap = |a: &str, b: &str| overlap(&Scope::parse(a).unwrap(), &Scope::parse(b).unwrap());
+        assert!(overlap("a b", "b c") && overlap("mcp:x", "mcp:*") && overlap("mcp:*", "mcp:x"));
+        assert!(!overlap("a", "b") && !overlap("", "a") && !overlap("a", "") && !overlap("mcp:x", "mcp:y other:*"));
+    }
+}

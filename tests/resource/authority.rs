@@ -68,14 +68,19 @@ impl Authority {
 
     /// A token that a worker gets for itself.
     pub(crate) async fn token(&self, worker: &TestClient, resource: &str, scope: &str) -> String {
-        let form = Parameters::from([("grant_type", "client_credentials"), ("resource", resource), ("scope", scope)]);
-        self.server.token(worker, form).await.member("access_token")
+        token_from(&self.server, worker, resource, scope).await
     }
 
     pub(crate) async fn revoke(&self, worker: &TestClient, token: &str) {
         let answer = self.server.post_as(worker, "/oauth/revoke", [("token", token)]).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+}
+
+/// A token that a worker gets for itself.
+pub(crate) async fn token_from(server: &TestServer, worker: &TestClient, resource: &str, scope: &str) -> String {
+    let form = Parameters::from([("grant_type", "client_credentials"), ("resource", resource), ("scope", scope)]);
+    server.token(worker, form).await.member("access_token")
 }
 
 fn host(server: &TestServer, listener: TcpListener) -> Hosted {
