@@ -11,7 +11,7 @@ const EXAMPLE: &str = include_str!("../../config/Caddyfile.example");
 
 async fn caddy(places: &Places) -> Caddy {
     let site = format!("\nhttp://{} {{\n\tbind {}\n", places.front, places.front.ip());
-    Caddy::start(places.front, &places.put_into(EXAMPLE, &[("\nmcp.example.com {\n", site)])).await
+    Caddy::start(&places.put_into(EXAMPLE, &[("\nmcp.example.com {\n", site)]))
 }
 
 #[tokio::test]
