@@ -5,16 +5,17 @@
 //! ```text
 //!             cli  (composition root: the only place that knows everything)
 //!              |
-//!        http ---> service ---> port <--- store       adapter
-//!          |          |           |         |            |
-//!          +----------+--> domain <---------+------------+
-//!                             |
-//!                             +---------------> protocol
+//!   gateway -> http ---> service ---> port <--- store       adapter        resource
+//!      |         |          |           |         |            |          (tower layer,
+//!      |         +----------+--> domain <---------+------------+           stands alone)
+//!      |                            |                                         |
+//!      +--> resource                +---------------> protocol <--------------+
 //! ```
 //!
 //! `protocol` holds the words on the wire, `domain` the rules, `port` what the rules need from the world, `service` one use
-//! case per file; `store` and `adapter` are the world, `http` the door, `config` what the operator decides. A test reads every
-//! `use crate::..` and fails on one that points outward.
+//! case per file; `store` and `adapter` are the world, `http` the door, `config` what the operator decides. [`resource`] guards the
+//! servers that tokens are for, in any program; `gateway` stands in front of them with what the authority knows. A test reads
+//! every `use crate::..` and fails on one that points outward.
 
 pub mod domain;
 pub mod port;

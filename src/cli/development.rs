@@ -12,6 +12,7 @@ use super::{
     output,
 };
 use crate::{
+    config::Guarded,
     domain::{
         account::Username,
         client::{AuthenticationMethod, ClientEntry, GrantType},
@@ -39,8 +40,9 @@ pub(super) async fn prepare(assembly: &Assembly, now: Timestamp) -> Result<(), F
         output::line("          (shown once; `gateward user set-password admin` makes a new one)")?;
         output::line("")?;
     }
-    for resource in assembly.config.resources.iter() {
-        output::line(&format!("resource: {}  [{}]", resource.uri, resource.scope()))?;
+    for Guarded { uri, scopes, upstream, .. } in &assembly.config.guarded {
+        let behind = upstream.as_ref().map(|url| format!("  in front of {url}")).unwrap_or_default();
+        output::line(&format!("resource: {uri}  [{scopes}]{behind}"))?;
     }
     output::line(&format!("metadata: {}", issuer.endpoint(path::METADATA)))?;
     output::line(&format!("data in:  {}", assembly.config.data_directory.display()))?;

@@ -61,8 +61,10 @@ impl ScopeRule {
     }
 
     fn fits(&self, method: &str, path: &RequestPath<'_>, calls: Calls<'_>) -> bool {
+        // RFC 9110 9.3.2: HEAD does whatever GET does, and routers hand it to the same handler.
+        let is = |named: &str| named == method || (named == "GET" && method == "HEAD");
         let here = self.path.as_ref().is_none_or(|prefix| path.is_below(prefix))
-            && (self.methods.is_empty() || self.methods.iter().any(|m| **m == *method));
+            && (self.methods.is_empty() || self.methods.iter().any(|named| is(named)));
         let said = |call: &Call| {
             let method = self.mcp_method.as_ref().is_none_or(|pattern| pattern.fits(&call.method));
             let name = self
@@ -104,9 +106,9 @@ impl ScopeRules {
         fitting.fold(Cow::Borrowed(&self.base), |needed, rule| Cow::Owned(needed.union(&rule.scope)))
     }
 
-    /// Whether a rule depends on what a message says.
-    pub fn look_into_messages(&self) -> bool {
-        self.rules.iter().any(ScopeRule::looks_into_messages)
+    /// Whether what a request needs depends on what its message says.
+    pub fn look_into_messages(&self, method: &str, path: &RequestPath<'_>) -> bool {
+        self.rules.iter().any(|rule| rule.looks_into_messages() && rule.fits(method, path, Calls::Hidden))
     }
 
     /// Everything that any rule needs, without `offline_access`: for the metadata of the resource.
@@ -165,6 +167,16 @@ mod tests {
         let launch = [call("tools/list", ""), call("tools/call", "launch-specialist")];
         assert_eq!(needed("POST", "/mcp", Calls::Known(&launch)), "mcp:execute mcp:read");
         assert_eq!(needed("DELETE", "/mcp/admin/x", Calls::Known(&launch)), "mcp:admin mcp:end mcp:execute mcp:read");
+    }
+
+    #[test]
+    fn a_message_is_looked_into_only_where_a_rule_asks_for_it() {
+        let look = |rules: &ScopeRules, path| rules.look_into_messages("POST", &RequestPath::parse(path).unwrap());
+        assert!(look(&rules(), "/anywhere"));
+        let mut rules = rules();
+        rules.rules[2].path = Some(PathPrefix::parse("/mcp").unwrap());
+        assert!(look(&rules, "/mcp/x") && !look(&rules, "/files"));
+        assert!(!look(&ScopeRules::default(), "/mcp"));
     }
 
     #[test]

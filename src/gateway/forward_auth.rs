@@ -1,7 +1,12 @@
 //! Forward authentication: somebody else's proxy asks before it passes a request on.
 //!
-//! It shows the head of the request: its headers as they came, and `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri`, which it must
-//! write itself, for whoever writes them decides which rules hold. The answer is 200 with the identity in headers, or what the client is to
+//! It shows the head of the request: its headers as they came, and either
+//!
+//! - `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri` (nginx, Traefik, Caddy), which it must write itself, for whoever writes them decides
+//!   which rules hold; or
+//! - the request's own method and `Host`, with its path and query behind that of this endpoint (Envoy's `path_prefix`).
+//!
+//! The answer is 200 with the identity in headers, or what the client is to
 //! be told. As no body is seen, rules about MCP messages fit everything that they could fit, unless the resource has
 //! `trust_mcp_headers`.
 //!
@@ -10,10 +15,10 @@
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderMap, Response, StatusCode},
+    http::{HeaderMap, Response, StatusCode, request::Parts},
 };
 
-use super::{Gateway, headers::write_identity, without_default_port};
+use super::{Gateway, headers::write_identity, host, without_default_port};
 use crate::{
     http::respond::{no_store, plain_error},
     resource::RequestHead,
@@ -23,15 +28,22 @@ use crate::{
 pub const FORWARD_AUTH: &str = "/oauth/forward-auth";
 
 impl Gateway {
-    pub(super) async fn forward_auth(self, request: Request) -> Response<Body> {
-        no_store(match self.judge(request.headers()).await {
+    /// `path`: where this endpoint is.
+    pub(super) async fn forward_auth(self, request: Request, path: &str) -> Response<Body> {
+        let (parts, _) = request.into_parts();
+        no_store(match self.judge(&parts, path).await {
             Ok(response) => response,
             Err(response) => *response,
         })
     }
 
-    async fn judge(&self, headers: &HeaderMap) -> Result<Response<Body>, Box<Response<Body>>> {
-        let asked = Asked::read(headers).ok_or_else(|| {
+    async fn judge(&self, parts: &Parts, own_path: &str) -> Result<Response<Body>, Box<Response<Body>>> {
+        let headers = &parts.headers;
+        let asked = match parts.uri.path().strip_prefix(own_path) {
+            Some("") | None => Asked::stated(headers),
+            Some(path) => Asked::itself(parts, path),
+        };
+        let asked = asked.ok_or_else(|| {
             Box::new(plain_error(
                 StatusCode::BAD_REQUEST,
                 "invalid_request",
@@ -58,14 +70,19 @@ impl Gateway {
 /// The request that is asked about.
 struct Asked<'a> {
     method: &'a str,
-    /// In lower case, without a default port.
+    /// In lower case.
     host: String,
     path: &'a str,
     query: Option<&'a str>,
 }
 
 impl<'a> Asked<'a> {
-    fn read(headers: &'a HeaderMap) -> Option<Self> {
+    fn itself(parts: &'a Parts, path: &'a str) -> Option<Self> {
+        let host = host(&parts.uri, &parts.headers).ok()?;
+        Some(Self { method: parts.method.as_str(), host, path, query: parts.uri.query() })
+    }
+
+    fn stated(headers: &'a HeaderMap) -> Option<Self> {
         let once = |name| {
             let mut values = headers.get_all(name).iter();
             let value = values.next()?.to_str().ok()?;

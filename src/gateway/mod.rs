@@ -43,6 +43,7 @@ use self::{proxy::Upstreams, site::Site, verifier::AuthorityVerifier};
 use crate::{
     http::{App, TrustedProxies, respond::plain_error},
     port::clock::Clock,
+    protocol::protected_resource::WELL_KNOWN,
     resource::{InvalidProtection, RequestHead},
 };
 
@@ -81,6 +82,8 @@ struct Inner {
     own_host: String,
     own_scheme: &'static str,
     sites: Vec<Site>,
+    /// Whether any has a server behind.
+    is_connected: bool,
     trusted_proxies: TrustedProxies,
 }
 
@@ -130,15 +133,24 @@ impl Gateway {
             Some((_, host)) => ("https", host),
             None => ("https", origin),
         };
-        let own_host = own_host.to_owned();
-        Ok(Self(Arc::new(Inner { own_host, own_scheme, sites, trusted_proxies: options.trusted_proxies.clone() })))
+        Ok(Self(Arc::new(Inner {
+            own_host: own_host.to_owned(),
+            own_scheme,
+            is_connected: sites.iter().any(Site::is_connected),
+            sites,
+            trusted_proxies: options.trusted_proxies.clone(),
+        })))
     }
 
     /// The routes of the authorization server, with the gateway in front of them.
     pub fn around(&self, own: Router, app: &App) -> Router {
         let gateway = self.clone();
-        let path = format!("{}{FORWARD_AUTH}", app.authority().issuer.path());
-        let own = own.route(&path, any(move |request: Request| gateway.clone().forward_auth(request)));
+        let path: Arc<str> = format!("{}{FORWARD_AUTH}", app.authority().issuer.path()).into();
+        let forward_auth = {
+            let path = path.clone();
+            any(async move |request: Request| gateway.clone().forward_auth(request, &path).await)
+        };
+        let own = own.route(&path, forward_auth.clone()).route(&format!("{path}/{{*original}}"), forward_auth);
         let gateway = self.clone();
         Router::new().fallback(move |request: Request| {
             let (gateway, own) = (gateway.clone(), own.clone());
@@ -153,6 +165,10 @@ impl Gateway {
 
     /// The answer of a site, or the request if it belongs to none.
     async fn answer(&self, mut request: Request) -> Result<Response<Body>, Request> {
+        // The authorization server is not to pay for what is not there.
+        if !self.0.is_connected && !request.uri().path().starts_with(WELL_KNOWN) {
+            return Err(request);
+        }
         let host = match host(request.uri(), request.headers()) {
             Ok(host) => host,
             // The authorization server does not care; no site is reached without a host.
@@ -173,11 +189,11 @@ impl Gateway {
 
     /// The metadata of a site (RFC 9728). Below the host alone, that of its only site, or of the one that has no path.
     fn metadata(&self, host: &str, head: RequestHead<'_>) -> Option<Response<Body>> {
-        if !head.path.starts_with(crate::protocol::protected_resource::WELL_KNOWN) {
+        if !head.path.starts_with(WELL_KNOWN) {
             return None;
         }
         let mut here = self.0.sites.iter().filter(|site| site.is_host(host));
-        if head.path.trim_end_matches('/') != crate::protocol::protected_resource::WELL_KNOWN {
+        if head.path.trim_end_matches('/') != WELL_KNOWN {
             return here.find_map(|site| site.metadata(head));
         }
         let only = here.clone().count() == 1;

@@ -44,11 +44,10 @@ impl AuthorizationServer {
         Self { issuer, http, found: Mutex::default() }
     }
 
-    /// A client that follows no redirects, which could lead anywhere, and waits for nobody.
+    /// A client that follows no redirects, which could lead anywhere.
     pub(super) fn http() -> Result<reqwest::Client, reqwest::Error> {
         reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
             .user_agent(concat!("gateward/", env!("CARGO_PKG_VERSION")))
             .build()
     }
@@ -123,7 +122,8 @@ impl AuthorizationServer {
 /// Sends a request and reads its answer, unless it is no success or too long.
 pub(super) async fn read<T: DeserializeOwned>(url: &str, request: reqwest::RequestBuilder) -> Result<T, Unavailable> {
     let failed = |error: reqwest::Error| Unavailable::new(format!("{url}: {}", causes(&error.without_url())));
-    let mut response = request.send().await.map_err(failed)?;
+    // Here too, because the client may be somebody else's.
+    let mut response = request.timeout(TIMEOUT).send().await.map_err(failed)?;
     if !response.status().is_success() {
         return Err(Unavailable::new(format!("{url}: {}", response.status())));
     }

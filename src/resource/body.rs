@@ -19,7 +19,7 @@ pub struct ResponseBody<B>(Kind<B>);
 enum Kind<B> {
     /// As the service gave it.
     Passed(B),
-    /// An event stream, which ends with the token.
+    /// An event stream, which ends with the token. Afterwards there is nothing left of it, so that the service notices.
     Leased { body: B, over: Pin<Box<dyn Future<Output = ()> + Send>> },
     /// The layer's own words.
     Own(Full<Bytes>),
@@ -44,12 +44,16 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match &mut self.get_mut().0 {
+        let kind = &mut self.get_mut().0;
+        match kind {
             Kind::Passed(body) => Pin::new(body).poll_frame(context),
-            Kind::Leased { body, over } => match over.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => Pin::new(body).poll_frame(context),
-            },
+            Kind::Leased { body, over } => {
+                if over.as_mut().poll(context).is_pending() {
+                    return Pin::new(body).poll_frame(context);
+                }
+                *kind = Kind::Own(Full::default());
+                Poll::Ready(None)
+            }
             Kind::Own(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
         }
     }

@@ -5,35 +5,45 @@
 //!   not count for ever because nobody heard of it.
 //! - A token with an unknown `kid` waits for one more look at the server, which everybody shares who waits at that moment. Looks
 //!   are [`PAUSE`] apart, so whoever invents `kid`s causes one request a second and no valid token is refused for it.
+//! - Looks are tasks of their own: a client that hangs up takes nothing away from those who wait with it.
 
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::{sync::Mutex, time::Instant};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::Instant,
+};
 
 use super::{
     authorization_server::{AuthorizationServer, PAUSE},
     key_set::KeySet,
     verifier::Unavailable,
 };
-use crate::{domain::time::Timestamp, protocol::jose::JwkSet};
+use crate::{
+    domain::time::Timestamp,
+    protocol::jose::{Jwk, JwkSet},
+};
 
 /// How long keys are used without a look at the server.
 const FRESH: Duration = Duration::from_secs(300);
 /// How long they are used while the server cannot be reached.
 const STALE: Duration = Duration::from_secs(24 * 3600);
-/// How many tokens with unknown keys wait at once; more are sent away.
-const MAX_WAITING: usize = 512;
+/// How many requests wait for a look at once; more are sent away.
+const MAX_WAITING: usize = 4096;
 
-/// A key set with the number of the look that brought it.
+/// A key set.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     pub(super) set: Arc<KeySet>,
+    /// Of the look that first brought these very keys: what was verified with them need not be verified again.
     pub(super) version: u64,
 }
 
@@ -43,21 +53,33 @@ pub(super) struct KeySource(Arc<Source>);
 struct Source {
     server: Arc<AuthorizationServer>,
     known: RwLock<Option<Known>>,
-    looks: Mutex<Looks>,
+    /// How many looks have begun.
+    begun: AtomicU64,
+    /// When the last one began, and what became of it. Held while somebody looks.
+    last: Mutex<Option<(Instant, Result<(), Unavailable>)>>,
     refreshing: AtomicBool,
-    waiting: AtomicUsize,
+    waiting: Arc<Semaphore>,
 }
 
 struct Known {
     keys: Keys,
+    published: JwkSet,
+    /// The look that brought it.
+    look: u64,
     at: Timestamp,
 }
 
-#[derive(Default)]
-struct Looks {
-    /// How many there were.
-    count: u64,
-    last: Option<(Instant, Result<(), Unavailable>)>,
+/// A key set as it comes. RFC 7517 5: keys that cannot be understood are passed over; they spoil nothing for the others.
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<Value>,
+}
+
+impl Document {
+    fn readable(self) -> JwkSet {
+        let readable = |key| serde_json::from_value::<Jwk>(key).ok();
+        JwkSet { keys: self.keys.into_iter().filter_map(readable).collect() }
+    }
 }
 
 impl KeySource {
@@ -65,15 +87,16 @@ impl KeySource {
         Self(Arc::new(Source {
             server,
             known: RwLock::default(),
-            looks: Mutex::default(),
+            begun: AtomicU64::new(0),
+            last: Mutex::default(),
             refreshing: AtomicBool::new(false),
-            waiting: AtomicUsize::new(0),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         }))
     }
 
     /// The keys as they are known at `now`.
     pub(super) async fn current(&self, now: Timestamp) -> Result<Keys, Unavailable> {
-        if let Some((keys, age)) = self.0.known(now)
+        if let Some((keys, _, age)) = self.0.known(now)
             && age < STALE
         {
             if age >= FRESH {
@@ -81,17 +104,30 @@ impl KeySource {
             }
             return Ok(keys);
         }
-        self.0.look(0, now).await
+        self.look(0, now).await
     }
 
-    /// Keys from a look that began after this was called.
-    pub(super) async fn newer_than(&self, seen: &Keys, now: Timestamp) -> Result<Keys, Unavailable> {
-        if self.0.waiting.fetch_add(1, Ordering::AcqRel) >= MAX_WAITING {
-            self.0.waiting.fetch_sub(1, Ordering::AcqRel);
-            return Err(Unavailable::new("too many tokens with unknown keys"));
-        }
-        let _waiting = Waiting(&self.0.waiting);
-        self.0.look(seen.version, now).await
+    /// How many looks have begun.
+    pub(super) fn looks(&self) -> u64 {
+        self.0.begun.load(Ordering::Acquire)
+    }
+
+    /// Keys from a look that began after there were so many: one that was under way when a token came may have been answered
+    /// before its key was there.
+    pub(super) async fn newer_than(&self, looks: u64, now: Timestamp) -> Result<Keys, Unavailable> {
+        self.look(looks, now).await
+    }
+
+    async fn look(&self, seen: u64, now: Timestamp) -> Result<Keys, Unavailable> {
+        let waiting = self.0.waiting.clone().try_acquire_owned();
+        let waiting =
+            waiting.map_err(|_| Unavailable::new("too many requests wait for the keys of the authorization server"))?;
+        let source = self.0.clone();
+        let looking = tokio::spawn(async move {
+            let _waiting = waiting;
+            source.look(seen, now).await
+        });
+        looking.await.unwrap_or_else(|_| Err(Unavailable::new("the process is ending")))
     }
 
     fn refresh_behind(&self, now: Timestamp) {
@@ -100,60 +136,64 @@ impl KeySource {
         }
         let source = self.0.clone();
         tokio::spawn(async move {
-            let seen = source.known(now).map_or(0, |(keys, _)| keys.version);
-            if let Err(error) = source.look(seen, now).await {
-                tracing::warn!(%error, "the keys of the authorization server cannot be refreshed; the known ones stay in use");
-            }
+            let seen = source.begun.load(Ordering::Acquire);
+            // Whether that works or not, the known keys stay in use.
+            drop(source.look(seen, now).await);
             source.refreshing.store(false, Ordering::Release);
         });
     }
 }
 
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl Source {
-    fn known(&self, now: Timestamp) -> Option<(Keys, Duration)> {
+    /// The keys, the look that brought them, and how long ago that was.
+    fn known(&self, now: Timestamp) -> Option<(Keys, u64, Duration)> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().map(|known| (known.keys.clone(), now.since(known.at)))
+        known.as_ref().map(|known| {
+            // Keys from the future: the clock was set back, and nobody knows how old they are.
+            let age = if known.at > now { FRESH } else { now.since(known.at) };
+            (known.keys.clone(), known.look, age)
+        })
     }
 
     /// Keys of a later look than `seen`. Whoever comes while somebody looks waits, and takes what they brought.
     async fn look(&self, seen: u64, now: Timestamp) -> Result<Keys, Unavailable> {
-        let mut looks = self.looks.lock().await;
-        if let Some((keys, age)) = self.known(now)
-            && keys.version > seen
+        let mut last = self.last.lock().await;
+        if let Some((keys, look, age)) = self.known(now)
+            && look > seen
             && age < STALE
         {
             return Ok(keys);
         }
-        if let Some((at, outcome)) = &looks.last {
+        if let Some((at, outcome)) = &*last {
             match outcome {
                 // Nobody is kept waiting for a server that was just found to be away.
                 Err(error) if at.elapsed() < PAUSE => return Err(error.clone()),
-                _ => tokio::time::sleep_until(*at + PAUSE).await,
+                Ok(()) | Err(_) => tokio::time::sleep_until(*at + PAUSE).await,
             }
         }
-        looks.count += 1;
+        let look = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
         let begun = Instant::now();
         let fetched = self.fetch().await;
-        looks.last = Some((begun, fetched.as_ref().map(drop).map_err(Clone::clone)));
-        let keys = Keys { set: Arc::new(fetched?), version: looks.count };
-        let known = Some(Known { keys: keys.clone(), at: now });
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
-        Ok(keys)
+        if let Err(error) = &fetched {
+            tracing::warn!(%error, "the keys of the authorization server cannot be fetched; known ones stay in use");
+        }
+        *last = Some((begun, fetched.as_ref().map(drop).map_err(Clone::clone)));
+        Ok(self.keep(fetched?, look, now))
     }
 
-    async fn fetch(&self) -> Result<KeySet, Unavailable> {
+    fn keep(&self, published: JwkSet, look: u64, now: Timestamp) -> Keys {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let same = known.as_ref().filter(|known| known.published == published).map(|known| known.keys.clone());
+        let keys = same.unwrap_or_else(|| Keys { set: Arc::new(KeySet::new(&published)), version: look });
+        *known = Some(Known { keys: keys.clone(), published, look, at: now });
+        keys
+    }
+
+    async fn fetch(&self) -> Result<JwkSet, Unavailable> {
         let endpoints = self.server.endpoints().await?;
         let url = endpoints.jwks_uri.ok_or_else(|| Unavailable::new("the authorization server publishes no keys"))?;
-        match self.server.get::<JwkSet>(&url).await {
-            Ok(published) => Ok(KeySet::new(&published)),
+        match self.server.get::<Document>(&url).await {
+            Ok(document) => Ok(document.readable()),
             Err(error) => {
                 self.server.forget().await;
                 Err(error)

@@ -7,7 +7,7 @@
 //!
 //! What was verified once is remembered, by the digest of the whole token: a signature costs fifty times as much as a digest.
 //! Remembered is what the token says, not that it counts: its times are compared at each use, and it is verified again when
-//! the keys have been fetched anew.
+//! the issuer publishes other keys.
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -83,9 +83,8 @@ impl JwtVerifier {
 
     pub(super) async fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, VerifyError> {
         let digest: [u8; 32] = Sha256::digest(token).into();
-        let mut keys = self.keys.current(now).await?;
         if let Some(Verified { identity, version }) = self.verified.get(&digest)
-            && version == keys.version
+            && version == self.keys.current(now).await?.version
         {
             judge_times(identity.not_before(), identity.expires_at(), now)?;
             return Ok(identity);
@@ -99,11 +98,14 @@ impl JwtVerifier {
         if !Algorithm::ASYMMETRIC.contains(&algorithm) {
             return Err(Rejection::Algorithm.into());
         }
+        // What cannot be a token is not worth a question.
+        let looks = self.keys.looks();
+        let mut keys = self.keys.current(now).await?;
         let check =
             |set: &super::key_set::KeySet| set.check(algorithm, header.kid.as_deref(), jws.message, &jws.signature);
         let mut signed = check(&keys.set);
         if signed == Signed::UnknownKey {
-            keys = self.keys.newer_than(&keys, now).await?;
+            keys = self.keys.newer_than(looks, now).await?;
             signed = check(&keys.set);
         }
         match signed {

@@ -108,6 +108,7 @@ where
             Either::Left(body)
         }
         Look::Read => {
+            protection.refuse_encoded(head).map_err(refuse)?;
             let bytes = collect(protection, body).await.map_err(refuse)?;
             let message = protection.read(head, &bytes).map_err(refuse)?;
             protection.judge_scope(head, &verified, Calls::Known(message.calls())).await?;

@@ -6,6 +6,10 @@ use tokio::time::{Duration, Instant};
 
 use super::{bearer::BearerToken, identity::Identity, protection::Protection, verifier::VerifyError};
 
+/// Whatever the program sets: more often would be a busy loop, and rarer is not worth its own arithmetic.
+const SHORTEST_RECHECK: Duration = Duration::from_secs(1);
+const LONGEST_RECHECK: Duration = Duration::from_secs(3600);
+
 /// Why a stream has to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -70,12 +74,16 @@ impl Lease {
             if left.is_zero() {
                 return Ended::Expired;
             }
+            let recheck = self.protection.recheck().clamp(SHORTEST_RECHECK, LONGEST_RECHECK);
             // Half a second more: the clock is in whole ones.
-            let pause = self.protection.recheck().min(left + Duration::from_millis(500));
+            let pause = recheck.min(left.saturating_add(Duration::from_millis(500)));
             tokio::time::sleep_until(Instant::now() + pause).await;
             match self.protection.verify_again(&self.token).await {
                 Ok(()) | Err(VerifyError::Unavailable(_)) => {}
-                Err(VerifyError::Rejected(super::Rejection::Expired)) => return Ended::Expired,
+                // To the authorization server an expired token is as inactive as a revoked one.
+                Err(VerifyError::Rejected(_)) if self.identity.expires_at().is_over(self.protection.now()) => {
+                    return Ended::Expired;
+                }
                 Err(VerifyError::Rejected(_)) => return Ended::Revoked,
             }
         }

@@ -38,7 +38,10 @@ impl Metadata {
         if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || !url.username().is_empty() {
             return None;
         }
-        let inserted = format!("{WELL_KNOWN}{}", url.path().trim_end_matches('/'));
+        // RFC 9728 3.1: only the slash of an empty path goes. Clients that take the well-known part out again must find the
+        // resource (3.3).
+        let path = if url.path() == "/" { "" } else { url.path() };
+        let inserted = format!("{WELL_KNOWN}{path}");
         let document = ResourceMetadata {
             resource: resource.as_str().to_owned(),
             authorization_servers: vec![issuer],
@@ -55,8 +58,8 @@ impl Metadata {
 
     /// The answer, if this is what is asked for. Scripts may read it from anywhere: it is no secret.
     pub(super) fn answer(&self, head: RequestHead<'_>) -> Option<Response<Full<Bytes>>> {
-        let path = head.path.strip_suffix('/').unwrap_or(head.path);
-        if path != WELL_KNOWN && path != self.inserted {
+        let path = bare(head.path);
+        if path != WELL_KNOWN && path != bare(&self.inserted) {
             return None;
         }
         let mut response = if head.method == Method::GET || head.method == Method::HEAD {
@@ -81,4 +84,9 @@ impl Metadata {
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         Some(response)
     }
+}
+
+/// Without a slash at the end, which nobody is sure about.
+fn bare(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
 }

@@ -118,7 +118,8 @@ impl Protection {
         closing: Option<watch::Receiver<bool>>,
     ) -> Option<Self> {
         let url = Url::parse(resource.as_str()).ok()?;
-        let scopes = settings.rules.scopes().union(&settings.also_supported);
+        let also = settings.also_supported.iter().filter(|scope| !scope.is_offline_access());
+        let scopes = settings.rules.scopes().union(&also.cloned().collect());
         let metadata = Metadata::new(resource, &url, settings.issuer, settings.name, &scopes)?;
         Some(Self(Arc::new(Inner {
             metadata,
@@ -187,29 +188,36 @@ impl Protection {
 
     /// What it takes to know what a request calls. `is_empty`: there is no body.
     pub(super) fn look(&self, head: RequestHead<'_>, is_empty: bool) -> Result<Look, Refusal> {
-        if !self.0.rules.look_into_messages() {
+        if !self.0.rules.look_into_messages(head.method, &RequestPath::parse(head.path)?) {
             return Ok(Look::Done(Vec::new()));
         }
-        // Whoever may open a WebSocket may send anything through it.
-        if head.headers.contains_key(UPGRADE) {
+        // Whoever may open a WebSocket may send anything through it. Some clients offer h2c with every request, and go on
+        // without it.
+        if head.headers.get_all(UPGRADE).iter().any(|value| value != "h2c") {
             return Ok(Look::Hidden);
         }
         if is_empty {
             return Ok(Look::Done(Vec::new()));
         }
         if self.0.trusts_mcp_headers && self.names_a_version_that_compares(head.headers)? {
-            let call = self.headers(head.headers)?.call()?.ok_or(UnreadableMessage::Header)?;
-            return Ok(Look::Done(vec![call]));
+            // Tasks are an extension: servers need not compare what is said about them, nor what is not there.
+            if let Some(call) = self.headers(head.headers)?.call()?.filter(|call| !call.method.starts_with("tasks/")) {
+                return Ok(Look::Done(vec![call]));
+            }
         }
         Ok(Look::Read)
     }
 
+    /// Whether a message can be read at all.
+    pub(super) fn refuse_encoded(&self, head: RequestHead<'_>) -> Result<(), Refusal> {
+        let plain = head.headers.get_all(CONTENT_ENCODING).iter().all(|value| value == "identity");
+        if plain { Ok(()) } else { Err(Refusal::MessageEncoded) }
+    }
+
     /// What a message calls. Its headers, if there are any, must say the same.
     pub(super) fn read(&self, head: RequestHead<'_>, body: &[u8]) -> Result<Message, Refusal> {
-        if head.headers.get_all(CONTENT_ENCODING).iter().any(|value| value != "identity") {
-            return Err(Refusal::MessageEncoded);
-        }
-        let message = Message::parse(body)?;
+        // As good as none.
+        let message = if body.is_empty() { Message::Single(None) } else { Message::parse(body)? };
         self.headers(head.headers)?.compare(&message)?;
         Ok(message)
     }

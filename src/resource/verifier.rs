@@ -97,9 +97,7 @@ impl Verifier {
     /// A second look, at a token that was verified offline and would do something sensitive.
     pub(super) async fn confirm(&self, token: &str, needed: &Scope, now: Timestamp) -> Result<(), VerifyError> {
         match self {
-            Self::Both { introspection, always, .. }
-                if jws::is_compact(token) && !needed.intersection(always).is_empty() =>
-            {
+            Self::Both { introspection, always, .. } if jws::is_compact(token) && overlap(needed, always) => {
                 introspection.verify(token, now).await.map(drop)
             }
             Self::Both { .. } | Self::Offline(_) | Self::Introspection(_) | Self::Other(_) => Ok(()),
@@ -117,6 +115,11 @@ impl Verifier {
             Self::Other(verifier) => verifier.verify(token, now).await.map(drop),
         }
     }
+}
+
+/// Whether the two have anything in common, under a name of its own or a broader one.
+fn overlap(needed: &Scope, always: &Scope) -> bool {
+    needed.iter().any(|needed| always.iter().any(|always| always.covers(needed) || needed.covers(always)))
 }
 
 /// Whether `now` lies between the two ends of a token (RFC 7519 4.1.4, 4.1.5). An end gets no leeway, a beginning does: the clock of

@@ -5,9 +5,9 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use crate::{
-    example::agree,
     program::{Program, node},
     support::{Options, Server, free_port},
+    world::agree,
 };
 
 /// The only check that may warn: client ID metadata documents are for a later issue.

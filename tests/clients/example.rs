@@ -1,8 +1,7 @@
-//! The MCP server of `examples/mcp_server.rs`, which trusts a gateward of its own, and what it refuses.
+//! The MCP server of `examples/mcp_server.rs`: what it refuses, and whom it lets in, among them `examples/worker.rs`.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{fs, process::Command};
 
-use gateward::testing::browser::ScriptedBrowser;
 use reqwest::{
     Client, Response,
     header::{ACCEPT, WWW_AUTHENTICATE},
@@ -11,86 +10,37 @@ use serde_json::{Value, json};
 
 use crate::{
     program::Program,
-    support::{
-        Options, Server,
-        oauth::{Identity, Wire},
-        own_address,
-    },
+    world::{World, built},
 };
 
-/// An authorization server, an MCP server that trusts it, and a human.
-pub(crate) struct World {
-    pub(crate) gateward: Server,
-    /// The URL of the MCP server.
-    pub(crate) mcp: String,
-    _example: Program,
+/// A message of an MCP client, with or without a token.
+async fn send(world: &World, token: Option<&str>, message: &Value) -> Response {
+    let http = Client::builder().no_proxy().build().unwrap();
+    let mut request = http.post(&world.mcp).header(ACCEPT, "application/json, text/event-stream").json(message);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    request.send().await.unwrap()
 }
 
-impl World {
-    pub(crate) fn start() -> Self {
-        let address = own_address();
-        let mcp = format!("http://{address}/mcp");
-        // Beside the resource at the issuer, in the place of the second one of config/development.toml.
-        let options = Options::new().on_localhost().set("GATEWARD_RESOURCES__1__URI", &mcp);
-        let gateward = Server::start(options);
-        let created = gateward.run_json(&["client", "create", "--json", "--introspect", "--resource", &mcp]);
-        let credentials = gateward.directory().join("mcp_server.json");
-        fs::write(&credentials, created.to_string()).unwrap();
-        let mut command = Command::new(binary());
-        command.args(["--url", &mcp, "--authorization-server", gateward.issuer()]);
-        command.args(["--listen", &address.to_string()]).arg("--credentials").arg(&credentials);
-        let example = Program::start(&mut command);
-        example.line("listening on");
-        Self { gateward, mcp, _example: example }
-    }
-
-    /// The human of this world logs in, agrees, and is sent back to the client: the callback URL, not visited yet.
-    pub(crate) async fn agree(&self, authorize_url: &str) -> (ScriptedBrowser, String) {
-        agree(&self.gateward, authorize_url).await
-    }
-
-    /// Requests about tokens for the MCP server.
-    fn wire(&self) -> Wire {
-        Wire { resource: self.mcp.clone(), ..Wire::to(&self.gateward) }
-    }
-
-    /// A worker that may do this at the MCP server.
-    pub(crate) fn worker(&self, arguments: &[&str]) -> Identity {
-        let always = ["--grant", "client_credentials", "--resource", &self.mcp];
-        self.gateward.create_client(&[&always, arguments].concat())
-    }
-
-    /// The first message of an MCP client, with or without a token.
-    async fn initialize(&self, token: Option<&str>) -> Response {
-        let message = json!({
-            "jsonrpc": "2.0", "id": 1, "method": "initialize",
-            "params": {
-                "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
-            },
-        });
-        let http = Client::builder().no_proxy().build().unwrap();
-        let mut request = http.post(&self.mcp).header(ACCEPT, "application/json, text/event-stream").json(&message);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        request.send().await.unwrap()
-    }
+/// The first one.
+fn initialize() -> Value {
+    json!({
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
+        },
+    })
 }
 
-/// The human of a server logs in, agrees, and is sent back to the client: the callback URL, not visited yet.
-pub(crate) async fn agree(server: &Server, authorize_url: &str) -> (ScriptedBrowser, String) {
-    let mut browser = ScriptedBrowser::new().unwrap();
-    let callback = browser.authorize(authorize_url, "admin", server.password()).await;
-    let callback = callback.unwrap_or_else(|error| panic!("{error}"));
-    (browser, callback)
+/// The token of a worker that may do this.
+async fn token(world: &World, scope: &str) -> String {
+    let worker = world.worker(&["--scope", scope]);
+    world.wire().client_credentials(&worker).await.text("access_token")
 }
 
-/// Cargo puts examples beside the directory of the tests.
-fn binary() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let built = test.parent().and_then(|deps| deps.parent()).expect("target/debug").join("examples/mcp_server");
-    assert!(built.exists(), "{} is missing: `tests/run`, or `cargo build --example mcp_server`", built.display());
-    built
+fn metadata_url(world: &World) -> String {
+    format!("{}/.well-known/oauth-protected-resource/mcp", world.mcp.strip_suffix("/mcp").unwrap())
 }
 
 fn challenge(response: &Response) -> &str {
@@ -100,46 +50,65 @@ fn challenge(response: &Response) -> &str {
 #[tokio::test]
 async fn without_a_token_the_example_says_where_its_metadata_is() {
     let world = World::start();
-    let response = world.initialize(None).await;
-    let origin = world.mcp.strip_suffix("/mcp").unwrap();
-    let inserted = format!("{origin}/.well-known/oauth-protected-resource/mcp");
+    let response = send(&world, None, &initialize()).await;
+    let inserted = metadata_url(&world);
     assert_eq!(response.status(), 401);
-    assert_eq!(challenge(&response), format!(r#"Bearer resource_metadata="{inserted}", scope="mcp:execute""#));
-    for url in [&inserted, &format!("{origin}/.well-known/oauth-protected-resource")] {
+    assert_eq!(challenge(&response), format!(r#"Bearer resource_metadata="{inserted}", scope="mcp:read""#));
+    for url in [&inserted, inserted.strip_suffix("/mcp").unwrap()] {
         let metadata: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
         assert_eq!(metadata["resource"], world.mcp);
         assert_eq!(metadata["authorization_servers"], json!([world.gateward.issuer()]));
+        assert_eq!(metadata["scopes_supported"], json!(["mcp:execute", "mcp:read"]));
     }
 }
 
 #[tokio::test]
-async fn a_worker_is_let_in_until_its_token_is_revoked() {
+async fn a_worker_is_let_in() {
     let world = World::start();
-    let worker = world.worker(&["--scope", "mcp:execute"]);
-    let token = world.wire().client_credentials(&worker).await.text("access_token");
-    assert_eq!(world.initialize(Some(&token)).await.status(), 200);
-    assert_eq!(world.wire().revoke(&worker, &token).await.status, 200);
-    let response = world.initialize(Some(&token)).await;
-    assert_eq!(response.status(), 401);
-    assert!(challenge(&response).ends_with(r#"error="invalid_token""#), "{}", challenge(&response));
+    let token = token(&world, "mcp:read").await;
+    assert_eq!(send(&world, Some(&token), &initialize()).await.status(), 200);
+}
+
+#[test]
+fn the_worker_of_the_examples_launches_a_specialist() {
+    let world = World::start();
+    let always = ["client", "create", "--json", "--name", "launcher", "--grant", "client_credentials"];
+    let created = world
+        .gateward
+        .run_json(&[&always[..], &["--resource", &world.mcp, "--scope", "mcp:read mcp:execute"]].concat());
+    let credentials = world.gateward.directory().join("launcher.json");
+    fs::write(&credentials, created.to_string()).unwrap();
+    let mut command = Command::new(built("worker"));
+    command.args(["--url", &world.mcp, "--authorization-server", world.gateward.issuer()]);
+    command.arg("--credentials").arg(&credentials).args(["reviewer", "read the patch"]).env("NO_PROXY", "*");
+    assert_eq!(Program::start(&mut command).finish(), [world.large.answer]);
 }
 
 #[tokio::test]
-async fn a_token_with_too_small_a_scope_is_forbidden() {
+async fn a_token_with_too_small_a_scope_is_told_all_that_the_tool_needs() {
     let world = World::start();
-    let worker = world.worker(&["--scope", "mcp:read"]);
-    let token = world.wire().client_credentials(&worker).await.text("access_token");
-    let response = world.initialize(Some(&token)).await;
+    let token = token(&world, "mcp:read").await;
+    let call = json!({
+        "jsonrpc": "2.0", "id": 2, "method": "tools/call",
+        "params": {"name": world.large.name, "arguments": world.large.arguments},
+    });
+    let response = send(&world, Some(&token), &call).await;
+    let metadata = metadata_url(&world);
     assert_eq!(response.status(), 403);
-    assert!(challenge(&response).ends_with(r#"scope="mcp:execute", error="insufficient_scope""#));
+    assert_eq!(
+        challenge(&response),
+        format!(r#"Bearer resource_metadata="{metadata}", scope="mcp:execute mcp:read", error="insufficient_scope""#)
+    );
 }
 
 #[tokio::test]
 async fn a_token_for_another_resource_is_no_token_for_the_example() {
     let world = World::start();
     let other = world.gateward.resource();
-    let arguments = ["--grant", "client_credentials", "--scope", "mcp:execute", "--resource", &other];
+    let arguments = ["--grant", "client_credentials", "--scope", "mcp:read", "--resource", &other];
     let worker = world.gateward.create_client(&arguments);
     let token = world.wire().client_credentials(&worker).await.text("access_token");
-    assert_eq!(world.initialize(Some(&token)).await.status(), 401);
+    let response = send(&world, Some(&token), &initialize()).await;
+    assert_eq!(response.status(), 401);
+    assert!(challenge(&response).ends_with(r#"error="invalid_token""#), "{}", challenge(&response));
 }

@@ -11,7 +11,10 @@
 //      and follows the last redirect to the loopback callback;
 //   5. checks `state` and `iss` (RFC 9207) and exchanges the code (PKCE);
 //   6. connects, lists the tools, calls one;
-//   7. spoils its own access token, so that the next call is refused and the SDK refreshes by itself, and calls again.
+//   7. with `--step-up`: calls a tool that its token does not permit, and is refused (403, `insufficient_scope`). The SDK asks for
+//      the union of what it has and what is missing; this program prints a second `AUTHORIZE <url>`, waits as in 4, and calls it
+//      again, in the same session;
+//   8. spoils its own access token, so that the next call is refused and the SDK refreshes by itself, and calls again.
 //
 // Standard output holds exactly one line per milestone: the `AUTHORIZE` line, and JSON objects with an `event` member:
 //
@@ -22,7 +25,9 @@
 //     authorized     access_token, refresh_token, token_type, expires_in, scope
 //     connected      protocol_version, server
 //     tools_listed   tools
-//     tool_called    call (1 or 2), tool, text
+//     tool_called    call (1, 2, 3), tool, text
+//     step_up        scope (what it asks for), then `called_back` again
+//     stepped_up     access_token, refresh_token, token_type, expires_in, scope; then `tool_called`
 //     token_spoiled  access_token
 //     refreshed      access_token, refresh_token, rotated, scope, expires_in
 //     done
@@ -38,6 +43,8 @@
 //     --redirect-host HOST                127.0.0.1 (default), localhost or [::1]
 //     --tool NAME                         which tool to call; the first one that is listed by default
 //     --arguments JSON                    the arguments of that tool; `{}` by default
+//     --step-up TOOL                      a tool that the first token does not permit
+//     --step-up-arguments JSON            the arguments of that tool; `{}` by default
 //     --timeout SECONDS                   for the whole run; 60 by default
 //
 // Exit status: 0 after `done`, 1 with a message on standard error for every failure, 2 for a wrong command line.
@@ -87,7 +94,7 @@ class Host {
   #verifier;
   #discovery;
   #state;
-  #wasAuthorized = false;
+  #mayAskHuman = true;
 
   constructor(redirectUrl, authMethod) {
     this.redirectUrl = redirectUrl;
@@ -159,11 +166,17 @@ class Host {
     if (scope === 'client' || scope === 'all') this.#client = undefined;
   }
 
-  // The SDK comes here when it needs a human. Once there have been tokens it must not: a refresh that fails falls back to a
-  // new authorization, and waiting for it would hide the failure.
+  // The SDK comes here when it needs a human. Once there have been tokens it must not, but for a step-up: a refresh that fails
+  // falls back to a new authorization, and waiting for it would hide the failure.
   redirectToAuthorization(url) {
-    expect(!this.#wasAuthorized, 'the refresh failed: the SDK asked for a new authorization instead');
+    expect(this.#mayAskHuman, 'the refresh failed: the SDK asked for a new authorization instead');
+    if (this.#tokens !== undefined) emit('step_up', { scope: url.searchParams.get('scope') });
     console.log(`AUTHORIZE ${url.href}`);
+  }
+
+  // The next refusal is one that only the human can do something about.
+  expectStepUp() {
+    this.#mayAskHuman = true;
   }
 
   tokens() {
@@ -174,26 +187,19 @@ class Host {
     keepSecret(tokens.access_token);
     keepSecret(tokens.refresh_token);
     const before = this.#tokens;
+    const humanAgreed = this.#mayAskHuman;
     this.#tokens = tokens;
-    this.#wasAuthorized = true;
+    this.#mayAskHuman = false;
     const shown = {
       access_token: fingerprint(tokens.access_token),
       refresh_token: fingerprint(tokens.refresh_token),
+      expires_in: tokens.expires_in ?? null,
+      scope: tokens.scope ?? null,
     };
-    if (before === undefined) {
-      emit('authorized', {
-        ...shown,
-        token_type: tokens.token_type,
-        expires_in: tokens.expires_in ?? null,
-        scope: tokens.scope ?? null,
-      });
+    if (humanAgreed) {
+      emit(before === undefined ? 'authorized' : 'stepped_up', { ...shown, token_type: tokens.token_type });
     } else {
-      emit('refreshed', {
-        ...shown,
-        rotated: tokens.refresh_token !== before.refresh_token,
-        expires_in: tokens.expires_in ?? null,
-        scope: tokens.scope ?? null,
-      });
+      emit('refreshed', { ...shown, rotated: tokens.refresh_token !== before.refresh_token });
     }
   }
 
@@ -207,12 +213,9 @@ class Host {
   }
 }
 
-// The loopback listener (RFC 8252 7.3). `callback` settles with the query of the first request to the redirect URI.
+// The loopback listener (RFC 8252 7.3). `callback` waits for the query of the next request to the redirect URI.
 async function listenForCallback(redirectHost) {
-  let receive;
-  const callback = new Promise((resolve) => {
-    receive = resolve;
-  });
+  let { promise, resolve: receive } = Promise.withResolvers();
   const server = createServer((request, response) => {
     const url = new URL(request.url, 'http://callback.invalid');
     const found = request.method === 'GET' && url.pathname === '/callback';
@@ -225,7 +228,11 @@ async function listenForCallback(redirectHost) {
   const redirectUri = `http://${redirectHost}:${server.address().port}/callback`;
   return {
     redirectUri,
-    callback,
+    async callback() {
+      const parameters = await promise;
+      ({ promise, resolve: receive } = Promise.withResolvers());
+      return parameters;
+    },
     close() {
       server.close();
       server.closeAllConnections();
@@ -247,7 +254,7 @@ function checkCallback(parameters, host) {
   emit('called_back', { iss: parameters.get('iss'), error: parameters.get('error') });
 }
 
-async function run({ serverUrl, protocol, authMethod, redirectHost, tool, toolArguments }) {
+async function run({ serverUrl, protocol, authMethod, redirectHost, tool, toolArguments, stepUp }) {
   const listener = await listenForCallback(redirectHost);
   emit('listening', { redirect_uri: listener.redirectUri });
 
@@ -257,21 +264,26 @@ async function run({ serverUrl, protocol, authMethod, redirectHost, tool, toolAr
     new Client({ name: 'gateward-client-test', version: '1.0.0' }, { versionNegotiation: { mode: negotiation } });
   const newTransport = () => new StreamableHTTPClientTransport(serverUrl, { authProvider: host });
 
-  let open;
-  try {
-    // Being refused is what starts the authorization; it ends with the `AUTHORIZE` line.
-    const uninvited = newTransport();
-    open = newClient();
-    const outcome = await open.connect(uninvited).then(
+  // Being refused leads to the `AUTHORIZE` line; what the human answers to it ends here.
+  const finishAuthorization = async (transport, outcome) => {
+    if (!(outcome instanceof UnauthorizedError)) throw outcome;
+    const parameters = await listener.callback();
+    checkCallback(parameters, host);
+    await transport.finishAuth(parameters);
+  };
+  const refusal = (promise) =>
+    promise.then(
       () => undefined,
       (error) => error,
     );
-    expect(outcome !== undefined, 'the MCP server let a client in that has no token');
-    if (!(outcome instanceof UnauthorizedError)) throw outcome;
 
-    const parameters = await listener.callback;
-    checkCallback(parameters, host);
-    await uninvited.finishAuth(parameters);
+  let open;
+  try {
+    const uninvited = newTransport();
+    open = newClient();
+    const refused = await refusal(open.connect(uninvited));
+    expect(refused !== undefined, 'the MCP server let a client in that has no token');
+    await finishAuthorization(uninvited, refused);
     await open.close();
 
     const transport = newTransport();
@@ -286,20 +298,32 @@ async function run({ serverUrl, protocol, authMethod, redirectHost, tool, toolAr
     const { tools } = await client.listTools();
     const names = tools.map(({ name }) => name);
     emit('tools_listed', { tools: names });
-    const name = tool ?? names[0];
-    expect(names.includes(name), `the MCP server has no tool ${JSON.stringify(name)}`);
+    let last = { name: tool ?? names[0], arguments: toolArguments };
+    for (const { name } of [last, ...(stepUp ? [stepUp] : [])]) {
+      expect(names.includes(name), `the MCP server has no tool ${JSON.stringify(name)}`);
+    }
 
-    const call = async (count) => {
-      const result = await client.callTool({ name, arguments: toolArguments });
+    let count = 0;
+    const call = async () => {
+      const result = await client.callTool(last);
       const text = result.content.filter(({ type }) => type === 'text').map((part) => part.text);
       expect(!result.isError, `the tool failed: ${text.join(' ')}`);
-      emit('tool_called', { call: count, tool: name, text: text.join('\n') });
+      count += 1;
+      emit('tool_called', { call: count, tool: last.name, text: text.join('\n') });
     };
 
-    await call(1);
-    const first = host.spoilAccessToken();
-    await call(2);
-    expect(host.tokens().access_token !== first, 'the refresh gave the same access token again');
+    await call();
+    if (stepUp) {
+      host.expectStepUp();
+      const forbidden = await refusal(client.callTool(stepUp));
+      expect(forbidden !== undefined, 'the MCP server let a token in that permits too little');
+      await finishAuthorization(transport, forbidden);
+      last = stepUp;
+      await call();
+    }
+    const good = host.spoilAccessToken();
+    await call();
+    expect(host.tokens().access_token !== good, 'the refresh gave the same access token again');
 
     await transport.terminateSession();
     emit('done');
@@ -318,6 +342,8 @@ function commandLine() {
       'redirect-host': { type: 'string', default: '127.0.0.1' },
       tool: { type: 'string' },
       arguments: { type: 'string', default: '{}' },
+      'step-up': { type: 'string' },
+      'step-up-arguments': { type: 'string', default: '{}' },
       timeout: { type: 'string', default: '60' },
     },
   });
@@ -333,6 +359,7 @@ function commandLine() {
     redirectHost: values['redirect-host'],
     tool: values.tool,
     toolArguments: JSON.parse(values.arguments),
+    stepUp: values['step-up'] && { name: values['step-up'], arguments: JSON.parse(values['step-up-arguments']) },
     timeoutSeconds,
   };
 }

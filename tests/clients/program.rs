@@ -29,8 +29,14 @@ impl Program {
 
     /// Waits for the first line of its standard output that begins like this.
     pub(crate) fn line(&self, prefix: &str) -> String {
-        self.stdout.wait_for(|line| line.starts_with(prefix));
-        let line = self.stdout.lines().into_iter().find(|line| line.starts_with(prefix));
+        self.line_but("", prefix)
+    }
+
+    /// Waits for the first one that begins like this and is not that one.
+    pub(crate) fn line_but(&self, other: &str, prefix: &str) -> String {
+        let wanted = |line: &str| line.starts_with(prefix) && line != other;
+        self.stdout.wait_for(wanted);
+        let line = self.stdout.lines().into_iter().find(|line| wanted(line));
         line.unwrap_or_else(|| panic!("no line with `{prefix}`; it said:\n{}", self.said()))
     }
 

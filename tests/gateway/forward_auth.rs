@@ -104,3 +104,19 @@ async fn a_page_of_another_origin_is_refused_here_too() {
     let evil = [("authorization", token.as_str()), ("origin", "https://evil.example")];
     assert_eq!(ask(&world, "GET", "/mcp", &evil).await.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn a_proxy_may_ask_with_the_requests_own_method_host_and_path() {
+    let world = World::start().await;
+    let token = world.token("mcp:read mcp:execute").await;
+    let ask = async |host: &str, path: &str| {
+        let call = world.call(Method::POST, &format!("{PATH}{path}")).host(host).bearer(&token);
+        call.header("x-forwarded-uri", "/mcp").send().await.status
+    };
+    assert_eq!(ask("mcp.example.com", "/mcp/x?y").await, StatusCode::OK);
+    assert_eq!(ask("mcp.example.com:443", "/mcp").await, StatusCode::OK);
+    assert_eq!(ask("mcp.example.com", "/mcp/admin").await, StatusCode::FORBIDDEN);
+    assert_eq!(ask("mcp.example.com", "/mcp/x/..%2fadmin").await, StatusCode::FORBIDDEN);
+    assert_eq!(ask("evil.example", "/mcp").await, StatusCode::FORBIDDEN);
+    assert_eq!(ask("mcp.example.com", "/elsewhere").await, StatusCode::FORBIDDEN);
+}

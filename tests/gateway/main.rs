@@ -8,6 +8,9 @@ mod support;
 mod asking;
 mod caddy;
 mod crossing;
+#[path = "../endpoints/faults.rs"]
+#[expect(dead_code, reason = "shared with the tests of the endpoints")]
+mod faults;
 mod forward_auth;
 mod nginx;
 mod rules;

@@ -122,3 +122,36 @@ async fn no_spelling_of_a_path_gets_around_its_rule() {
     }
     assert_eq!(world.upstream.count(), 0);
 }
+
+#[tokio::test]
+async fn a_client_that_offers_h2c_with_its_message_is_judged_by_the_message() {
+    let world = World::start().await;
+    let offers =
+        [("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABkAAQAoAAA")];
+    let answer = post(&world, &offers, LIST).await;
+    assert_eq!(answer.seen()["body"], LIST);
+    assert!(answer.seen_header("upgrade").is_empty() && answer.seen_header("http2-settings").is_empty());
+}
+
+#[tokio::test]
+async fn a_post_without_a_body_calls_nothing() {
+    let world = World::start().await;
+    let nothing = futures_util::stream::empty::<Result<String, std::io::Error>>();
+    let token = world.token("mcp:read").await;
+    let body = axum::body::Body::from_stream(nothing);
+    assert_eq!(world.call(Method::POST, "/mcp").bearer(&token).body(body).send().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_nothing_passes_and_nobody_is_told_to_log_in_again() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    let ask = async || world.call(Method::GET, "/mcp").bearer(&token).send().await;
+    world.faults.take_down();
+    let answer = ask().await;
+    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("2")));
+    assert_eq!(answer.header("www-authenticate"), None);
+    assert_eq!(world.upstream.count(), 0);
+    world.faults.heal();
+    assert_eq!(ask().await.status, StatusCode::OK);
+}

@@ -55,6 +55,26 @@ async fn an_event_stream_ends_when_its_token_expires() {
     assert_eq!(next(&mut body).await, None);
 }
 
+#[tokio::test]
+async fn an_event_stream_outlives_a_store_that_is_away_and_not_its_token() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    let mut body = open_stream(&world, &token).await;
+    world.faults.take_down();
+    let before = world.faults.calls("tokens.standing");
+    let reading = tokio::spawn(async move { (next(&mut body).await, body) });
+    // The token is looked at again, and nobody can say.
+    while world.faults.calls("tokens.standing") < before + 2 {
+        tokio::task::yield_now().await;
+    }
+    world.upstream.event("still here");
+    let (event, mut body) = reading.await.unwrap();
+    assert!(event.is_some());
+    world.faults.heal();
+    world.revoke(&token).await;
+    assert_eq!(next(&mut body).await, None);
+}
+
 /// A WebSocket's handshake, as far as a gateway is concerned.
 async fn open_socket(address: SocketAddr, token: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -29,7 +29,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tower::ServiceExt;
 
-use crate::upstream::Upstream;
+use crate::{faults::Faults, upstream::Upstream};
 
 /// The host of [`RESOURCE`], the site of every world.
 pub(crate) const HOST: &str = "mcp.example.com";
@@ -38,6 +38,8 @@ pub(crate) const METADATA_URL: &str = "https://mcp.example.com/.well-known/oauth
 pub(crate) struct World {
     pub(crate) server: TestServer,
     pub(crate) upstream: Upstream,
+    /// Of the stores.
+    pub(crate) faults: Faults,
     pub(crate) routes: Router,
     worker: TestClient,
 }
@@ -86,7 +88,8 @@ impl World {
     }
 
     pub(crate) async fn with_sites(sites: impl FnOnce(&Upstream) -> Vec<SiteSpec>) -> Self {
-        let server = TestServer::start().await;
+        let faults = Faults::default();
+        let server = TestServer::builder().stores(|stores| faults.wrap(stores)).start().await.with_user().await;
         let upstream = Upstream::start().await;
         let options = GatewayOptions {
             trusted_proxies: TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]),
@@ -100,7 +103,7 @@ impl World {
         let routes = gateway.around(router(&server.app), &server.app);
         let spec = ClientSpec { scope: Scope::parse("mcp:read mcp:write mcp:execute").unwrap(), ..machine() };
         let worker = server.create_client("worker", spec).await;
-        Self { server, upstream, routes, worker }
+        Self { server, upstream, faults, routes, worker }
     }
 
     /// A token of the worker for the site.

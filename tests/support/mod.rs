@@ -52,7 +52,7 @@ impl Options {
         Self::default()
     }
 
-    /// Sets an environment variable of the server, e.g. `GATEWARD_SERVER__DRAIN_DELAY`.
+    /// Sets an environment variable of the server, e.g. `GATEWARD_SERVER__DRAIN_DELAY`. `{issuer}` in it stands for the issuer.
     #[must_use]
     pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
@@ -300,7 +300,7 @@ fn command(options: &Options, directory: &Path, address: SocketAddr, issuer: &st
         .env("GATEWARD_DATA_DIRECTORY", data(directory))
         .env("GATEWARD_RESOURCES__0__URI", format!("{issuer}/mcp"))
         .env("GATEWARD_LOG__FILTER", "info,gateward=debug")
-        .envs(options.variables.iter().map(|(name, value)| (name, value)));
+        .envs(options.variables.iter().map(|(name, value)| (name, value.replace("{issuer}", issuer))));
     if let Some(ahead) = options.ahead {
         command
             .env("LD_PRELOAD", engine::installed("GATEWARD_TEST_FAKETIME"))
