@@ -38,6 +38,7 @@ impl Upstream {
         let upstream = Self { address: Some(listener.local_addr().unwrap()), ..Self::default() };
         let routes = Router::new()
             .route("/base/events", any(events))
+            .route("/mcp/events", any(events))
             .route("/base/socket", any(socket))
             .route("/base/refuses", any(|| async { (StatusCode::UNAUTHORIZED, "who are you?") }))
             .route("/base/switches", any(|| async { StatusCode::SWITCHING_PROTOCOLS }))
@@ -51,6 +52,10 @@ impl Upstream {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/base", self.address.unwrap())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.unwrap()
     }
 
     /// How many requests reached it.

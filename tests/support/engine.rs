@@ -1,7 +1,9 @@
 //! Engines that one test owns, and may stop, freeze and kill, and what stands between them and the servers. `tests/run`
 //! installs them and says in the environment where they are.
 
+pub(crate) mod caddy;
 pub(crate) mod haproxy;
+pub(crate) mod nginx;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod redis;
