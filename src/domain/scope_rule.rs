@@ -170,6 +170,14 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_for_get_holds_for_head() {
+        let rule = ScopeRule { methods: vec!["GET".into()], scope: scope("x"), ..ScopeRule::default() };
+        let rules = ScopeRules { base: Scope::NONE, rules: vec![rule] };
+        let needed = |method| rules.needed(method, &RequestPath::parse("/").unwrap(), Calls::Known(&[])).to_string();
+        assert_eq!([needed("GET"), needed("HEAD"), needed("POST")], ["x", "x", ""]);
+    }
+
+    #[test]
     fn a_message_is_looked_into_only_where_a_rule_asks_for_it() {
         let look = |rules: &ScopeRules, path| rules.look_into_messages("POST", &RequestPath::parse(path).unwrap());
         assert!(look(&rules(), "/anywhere"));

@@ -10,13 +10,16 @@
 //! - instead, who sends this, as the gateway knows it.
 //!
 //! Towards the client: nothing that is meant for this hop, no cookie, and none of the server's own words about other origins: the
-//! gateway speaks for it.
+//! gateway speaks for it. Where the pages for login and consent have the same origin, a page of the server behind is put into a sandbox.
 
 use std::net::IpAddr;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, ORIGIN, SET_COOKIE},
+    header::{
+        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, COOKIE, EXPECT, HOST, ORIGIN, SET_COOKIE,
+        X_CONTENT_TYPE_OPTIONS,
+    },
 };
 
 use crate::resource::Identity;
@@ -116,6 +119,15 @@ pub(super) fn towards_client(headers: &mut HeaderMap) {
     for name in unwanted {
         headers.remove(name);
     }
+}
+
+/// Keeps an answer away from the pages for login and consent, which are of the same origin: a page of the server behind could act in
+/// them as the human does.
+pub(super) fn confine(headers: &mut HeaderMap) {
+    headers.remove("clear-site-data");
+    headers.remove("service-worker-allowed");
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// Says whose request it is.

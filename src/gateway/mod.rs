@@ -123,7 +123,7 @@ impl Gateway {
         let sites = specs.into_iter().map(site).collect::<Result<Vec<Option<Site>>, InvalidProtection>>()?;
         let mut sites: Vec<Site> = sites.into_iter().flatten().collect();
         for site in &mut sites {
-            site.connect(&upstreams, options.body_limit);
+            site.connect(&upstreams, options.body_limit, authority.issuer.origin());
         }
         // The most specific path decides.
         sites.sort_by_key(|site| std::cmp::Reverse(site.path_length()));
@@ -200,9 +200,11 @@ impl Gateway {
         here.find(|site| only || site.path_length() == 0).and_then(|site| site.metadata(head))
     }
 
-    /// Whether a request would belong to a site, were it not for its host.
+    /// Whether a request would belong to a site, were it not for its host. A site without a path says nothing: probes and
+    /// proxies reach this server under many names.
     fn is_misdirected(&self, host: &str, path: &str) -> bool {
-        !self.is_own_host(host) && self.0.sites.iter().any(|site| site.is_connected() && site.is_path(path))
+        let would_be = |site: &Site| site.is_connected() && site.path_length() > 0 && site.is_path(path);
+        !self.is_own_host(host) && self.0.sites.iter().any(would_be)
     }
 
     fn is_own_host(&self, host: &str) -> bool {

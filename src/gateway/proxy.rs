@@ -34,7 +34,7 @@ use super::{
     unavailable,
 };
 use crate::{
-    domain::request_path::{PathPrefix, RequestPath},
+    domain::request_path::RequestPath,
     http::respond::plain_error,
     resource::{Identity, Lease, RequestBody},
 };
@@ -110,32 +110,40 @@ fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| (*error).source()).any(|error| error.is::<LengthLimitError>())
 }
 
+/// What stands in front of one server behind.
+pub(super) struct Front {
+    /// The server behind.
+    pub(super) upstream: Url,
+    /// What clients see instead of its scheme,
+    pub(super) scheme: String,
+    /// of its host and port,
+    pub(super) host: String,
+    /// and of its path: without a slash at the end.
+    pub(super) path: String,
+    /// Whether the pages for login and consent are of the same origin.
+    pub(super) is_shared: bool,
+}
+
 /// The way to one server behind.
 #[derive(Clone)]
 pub(super) struct Proxy(Arc<Way>);
 
 struct Way {
     upstreams: Upstreams,
-    /// Without a slash at the end.
-    base: String,
-    /// Of `base`.
+    front: Front,
+    /// Of the server behind.
     origin: String,
-    /// What clients see instead of `origin`.
-    scheme: String,
-    host: String,
-    /// What clients see instead of `base`.
-    prefix: String,
+    /// Its path, without a slash at the end.
+    base: String,
 }
 
 impl Proxy {
-    pub(super) fn new(upstreams: &Upstreams, url: Url, scheme: String, host: String, path: &PathPrefix) -> Self {
+    pub(super) fn new(upstreams: &Upstreams, front: Front) -> Self {
         Self(Arc::new(Way {
             upstreams: upstreams.clone(),
-            base: url.path().trim_end_matches('/').to_owned(),
-            origin: url.origin().ascii_serialization(),
-            scheme,
-            host,
-            prefix: path.as_str().to_owned(),
+            base: front.upstream.path().trim_end_matches('/').to_owned(),
+            origin: front.upstream.origin().ascii_serialization(),
+            front,
         }))
     }
 }
@@ -167,7 +175,7 @@ impl Way {
         let uri = self.uri(request.uri())?;
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
-        let sender = Sender { identity: &identity, address, scheme: &self.scheme, host: &self.host };
+        let sender = Sender { identity: &identity, address, scheme: &self.front.scheme, host: &self.front.host };
         headers::towards_server(&mut headers, sender);
         if upgrade.is_some() {
             tunnel::ask(&mut headers);
@@ -193,13 +201,16 @@ impl Way {
         headers::towards_client(response.headers_mut());
         self.rewrite_location(response.headers_mut());
         do_not_buffer(response.headers_mut());
+        if self.front.is_shared {
+            headers::confine(response.headers_mut());
+        }
         Ok(response)
     }
 
     /// The same place at the server behind. The path is in the form in which rules were compared with it.
     fn uri(&self, seen: &Uri) -> Result<Uri, UpstreamError> {
         let path = RequestPath::parse(seen.path()).map_err(|_| UpstreamError::Unspeakable)?;
-        let rest = path.as_str().strip_prefix(&*self.prefix).ok_or(UpstreamError::Unspeakable)?;
+        let rest = path.as_str().strip_prefix(&*self.front.path).ok_or(UpstreamError::Unspeakable)?;
         let path = match format!("{}{rest}", self.base) {
             empty if empty.is_empty() => "/".to_owned(),
             path => path,
@@ -214,7 +225,8 @@ impl Way {
             let local = location.strip_prefix(&self.origin).unwrap_or(location);
             let rest = local.strip_prefix(&self.base)?;
             let is_below = local.starts_with('/') && (rest.is_empty() || rest.starts_with(['/', '?']));
-            is_below.then(|| format!("{}://{}{}{rest}", self.scheme, self.host, self.prefix))
+            let Front { scheme, host, path, .. } = &self.front;
+            is_below.then(|| format!("{scheme}://{host}{path}{rest}"))
         });
         if let Some(value) = inside.and_then(|text| HeaderValue::try_from(text).ok()) {
             headers.insert(LOCATION, value);

@@ -20,7 +20,7 @@ use url::Url;
 
 use super::{
     GatewayOptions,
-    proxy::{Proxy, Upstreams},
+    proxy::{Front, Proxy, Upstreams},
     without_default_port,
 };
 use crate::{
@@ -105,11 +105,17 @@ impl Site {
         })
     }
 
-    /// Puts the server behind it.
-    pub(super) fn connect(&mut self, upstreams: &Upstreams, body_limit: usize) {
-        self.proxy = self.upstream.as_ref().map(|url| {
-            (Proxy::new(upstreams, url.clone(), self.scheme.clone(), self.host.clone(), &self.path), body_limit)
-        });
+    /// Puts the server behind it. `own_origin`: of the authorization server.
+    pub(super) fn connect(&mut self, upstreams: &Upstreams, body_limit: usize, own_origin: &str) {
+        let front = |url: Url| Front {
+            upstream: url,
+            scheme: self.scheme.clone(),
+            host: self.host.clone(),
+            path: self.path.as_str().to_owned(),
+            is_shared: self.origin == own_origin,
+        };
+        let proxy = self.upstream.clone().map(|url| Proxy::new(upstreams, front(url)));
+        self.proxy = proxy.map(|proxy| (proxy, body_limit));
     }
 
     pub(super) fn is_connected(&self) -> bool {

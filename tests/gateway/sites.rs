@@ -110,3 +110,23 @@ async fn of_two_sites_at_one_host_the_longer_path_decides() {
     let at = async |path: &str| world.call(Method::GET, path).bearer(&token).send().await.status;
     assert_eq!((at("/mcp").await, at("/mcp/files").await), (StatusCode::OK, StatusCode::UNAUTHORIZED));
 }
+
+#[tokio::test]
+async fn a_page_of_the_server_behind_cannot_act_in_the_login_page_of_the_same_origin() {
+    let shared = World::at("https://mcp.example.com", |upstream| vec![site(upstream)]).await;
+    let answer = shared.get("/mcp/moves").await;
+    assert_eq!(answer.header("content-security-policy"), Some("sandbox"));
+    assert_eq!(answer.header("clear-site-data"), None);
+    let apart = World::start().await.get("/mcp/moves").await;
+    assert_eq!((apart.header("content-security-policy"), apart.header("clear-site-data")), (None, Some("\"*\"")));
+}
+
+#[tokio::test]
+async fn a_site_without_a_path_leaves_probes_under_other_names_alone() {
+    let world =
+        World::with(|site| SiteSpec { uri: ResourceUri::parse("https://mcp.example.com").unwrap(), ..site }).await;
+    for path in ["/livez", "/oauth/forward-auth"] {
+        let answer = world.call(Method::GET, path).host("10.0.0.1:3000").send().await;
+        assert!(answer.status != StatusCode::MISDIRECTED_REQUEST && answer.status != StatusCode::NOT_FOUND, "{path}");
+    }
+}

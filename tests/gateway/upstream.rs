@@ -122,5 +122,9 @@ async fn socket(State(upstream): State<Upstream>, mut request: Request) -> Respo
 
 async fn moves(State(upstream): State<Upstream>) -> Response {
     let there = format!("{}/there", upstream.url());
-    (StatusCode::TEMPORARY_REDIRECT, [("location", there), ("set-cookie", "a=1".into())]).into_response()
+    (
+        StatusCode::TEMPORARY_REDIRECT,
+        [("location", there), ("set-cookie", "a=1".into()), ("clear-site-data", "\"*\"".into())],
+    )
+        .into_response()
 }

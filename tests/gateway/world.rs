@@ -22,7 +22,7 @@ use gateward::{
     },
     port::clock::Clock,
     service::administer_clients::ClientSpec,
-    testing::server::{RESOURCE, TestClient, TestServer, machine},
+    testing::server::{ISSUER, RESOURCE, TestClient, TestServer, machine},
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -88,8 +88,14 @@ impl World {
     }
 
     pub(crate) async fn with_sites(sites: impl FnOnce(&Upstream) -> Vec<SiteSpec>) -> Self {
+        Self::at(ISSUER, sites).await
+    }
+
+    /// Another issuer.
+    pub(crate) async fn at(issuer: &str, sites: impl FnOnce(&Upstream) -> Vec<SiteSpec>) -> Self {
         let faults = Faults::default();
-        let server = TestServer::builder().stores(|stores| faults.wrap(stores)).start().await.with_user().await;
+        let server =
+            TestServer::builder().issuer(issuer).stores(|stores| faults.wrap(stores)).start().await.with_user().await;
         let upstream = Upstream::start().await;
         let options = GatewayOptions {
             trusted_proxies: TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]),
