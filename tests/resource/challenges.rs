@@ -14,7 +14,7 @@ fn rules(resource: ProtectedResource) -> ProtectedResource {
     resource
         .scope("mcp:read")
         .path("/mcp/admin", "mcp:admin")
-        .method(&axum::http::Method::DELETE, "mcp:end")
+        .method(&http::Method::DELETE, "mcp:end")
         .tool("launch-*", "mcp:execute")
 }
 
@@ -107,7 +107,7 @@ async fn a_broader_scope_permits_what_lies_below_it() {
 #[tokio::test]
 async fn a_rule_about_get_covers_head() {
     let (authority, _, token) = with_token().await;
-    let guarded = Guarded::new(authority.resource(RESOURCE).method(&axum::http::Method::GET, "mcp:write"));
+    let guarded = Guarded::new(authority.resource(RESOURCE).method(&http::Method::GET, "mcp:write"));
     assert_eq!(guarded.call("GET", "/mcp").bearer(&token).send().await.status, 403);
     assert_eq!(guarded.call("HEAD", "/mcp").bearer(&token).send().await.status, 403);
     assert_eq!(guarded.call("POST", "/mcp").bearer(&token).send().await.status, 200);

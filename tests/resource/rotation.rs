@@ -8,7 +8,7 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     RESOURCE,
     authority::{token_from, with_token},
-    guarded::{Guarded, assert_invalid, assert_passed},
+    guarded::{Guarded, assert_passed},
     impostor::{Impostor, JWKS},
     mint::Key,
     time::StandingTime,
