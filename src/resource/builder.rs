@@ -182,7 +182,7 @@ impl ProtectedResource {
     }
 
     /// Looks at signatures where there is one, asks about opaque tokens, and does both for requests that need one of the `sensitive`
-    /// scopes.
+    /// scopes: `mcp:*` for all of its kind. Answers are remembered here too; see [`introspection_cache`](Self::introspection_cache).
     #[must_use]
     pub fn offline_and_introspection(self, credentials: ClientCredentials, sensitive: &str) -> Self {
         Self { verification: Verification::Both(credentials, sensitive.to_owned()), ..self }
@@ -227,7 +227,7 @@ impl ProtectedResource {
         Self { message_timeout: longest, ..self }
     }
 
-    /// How often the token behind an open stream is looked at again: every 5 s unless set.
+    /// How often the token behind an open stream is looked at again: every 5 s unless set; between a second and an hour.
     #[must_use]
     pub fn recheck(self, period: Duration) -> Self {
         Self { recheck: period, ..self }

@@ -72,6 +72,7 @@ impl<'a> Jws<'a> {
 
 impl Header<'_> {
     /// Whether `typ` is stated.
+    #[cfg(feature = "server")]
     pub(crate) fn is_typed(&self) -> bool {
         self.typ.is_some()
     }

@@ -18,6 +18,7 @@ mod mint;
 mod outages;
 mod paths;
 mod rotation;
+mod stack;
 mod streams;
 mod time;
 
