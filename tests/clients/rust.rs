@@ -205,7 +205,7 @@ async fn a_client_without_a_session_steps_up() {
 }
 
 /// As clients of 2026-07-28 begin.
-fn discover() -> ClientLifecycleMode {
+pub(crate) fn discover() -> ClientLifecycleMode {
     ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
 }
 

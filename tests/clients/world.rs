@@ -31,7 +31,8 @@ pub(crate) struct World {
     pub(crate) small: Tool,
     /// One that needs `mcp:execute` too.
     pub(crate) large: Tool,
-    pub(crate) _server: Program,
+    /// `None` for one in this process.
+    pub(crate) _server: Option<Program>,
 }
 
 impl World {
@@ -50,7 +51,7 @@ impl World {
         let assignment = json!({"specialist": "reviewer", "task": "read the patch"});
         let answer = "reviewer was launched: read the patch";
         let large = Tool { name: "launch-specialist", arguments: assignment, answer };
-        Self { gateward, mcp, small, large, _server: server }
+        Self { gateward, mcp, small, large, _server: Some(server) }
     }
 
     /// The human of this world logs in, agrees, and is sent back to the client: the callback URL, not visited yet.
