@@ -81,7 +81,8 @@ impl KeySource {
             }
             return Ok(keys);
         }
-        self.0.look(0, now).await
+        // Apart, as it is rare: every request would have to carry the room that it needs.
+        Box::pin(self.0.look(0, now)).await
     }
 
     /// Keys from a look that began after this was called.
@@ -91,7 +92,7 @@ impl KeySource {
             return Err(Unavailable::new("too many tokens with unknown keys"));
         }
         let _waiting = Waiting(&self.0.waiting);
-        self.0.look(seen.version, now).await
+        Box::pin(self.0.look(seen.version, now)).await
     }
 
     fn refresh_behind(&self, now: Timestamp) {
