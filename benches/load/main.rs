@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! cargo bench --features testing --bench load
+//! cargo bench --features testing --bench load -- gateway
 //! ```
+//!
+//! The second one measures the gateway; see `gateway.rs`. What follows is about the first one.
 //!
 //! # What is measured
 //!
@@ -35,6 +38,7 @@
 //! | `GATEWARD_LOAD_SECONDS` | how long each figure is measured, 1 to 60; 3 if it is not set |
 //! | `GATEWARD_TEST_POSTGRES` | a Postgres that may be played with, and whose user may create databases; needs `psql` and `pgbench` |
 //! | `GATEWARD_TEST_REDIS` | a Redis, likewise; needs `redis-cli` and `redis-benchmark` |
+//! | `GATEWARD_TEST_NGINX` | an nginx to compare the gateway with; the one in `PATH` if it is not set |
 //!
 //! Both URLs are without parameters of the server's own. What is made there (a database, keys with a prefix) has a random name
 //! and is removed at the end. Where one is missing, its figures are "not measured".
@@ -49,7 +53,9 @@
 )]
 
 mod engine;
+mod gateway;
 mod generator;
+mod nginx;
 mod place;
 mod subject;
 mod table;
@@ -100,6 +106,10 @@ fn main() {
     let seconds = variable("GATEWARD_LOAD_SECONDS").map_or(3, |text| text.parse().expect("a number of seconds"));
     let timing =
         Timing { warm_up: Duration::from_secs(1), window: Duration::from_secs(seconds).clamp(SHORTEST, LONGEST) };
+    if std::env::args().any(|argument| argument == "gateway") {
+        println!("{}", gateway::measure(timing));
+        return;
+    }
     let report = Report {
         timing,
         columns: vec![memory(timing), sqlite(timing), postgres(timing), redis(timing), postgres_and_redis(timing)],

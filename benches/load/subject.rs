@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use gateward::{
     adapter::{
         assertion::JwtAssertionVerifier, entropy::OsEntropy, keyring::Keyring, master_key::MasterKey,
@@ -75,7 +76,15 @@ pub(crate) struct Subject {
 impl Subject {
     /// Starts one on fresh stores, with a human and clients. Says why if a store cannot be opened.
     pub(crate) fn start(urls: &StoreUrls) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        Self::start_on(tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap(), urls, router)
+    }
+
+    /// The same with threads and routes of somebody else's choice.
+    pub(crate) fn start_on(
+        runtime: Runtime,
+        urls: &StoreUrls,
+        routes: impl FnOnce(&App) -> Router,
+    ) -> Result<Self, String> {
         let stores = runtime.block_on(Stores::open_each(urls, Migrations::Run)).map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             format!("{error}{cause}")
@@ -91,9 +100,10 @@ impl Subject {
             grace: Duration::from_secs(5),
         };
         let (stop, stopped) = oneshot::channel();
+        let routes = routes(&app);
         let serving = runtime.spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            serve(&app, router(&app), vec![listener], options, stopped).await
+            serve(&app, routes, vec![listener], options, stopped).await
         });
         for mut feed in stores.watch() {
             let stores = stores.clone();

@@ -110,7 +110,7 @@ impl Report {
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, first: &str, others: impl Iterator<Item = String>) -> fmt::Result {
+pub(crate) fn line(f: &mut fmt::Formatter<'_>, first: &str, others: impl Iterator<Item = String>) -> fmt::Result {
     write!(f, "| {first} |")?;
     for cell in others {
         write!(f, " {cell} |")?;
@@ -119,13 +119,13 @@ fn line(f: &mut fmt::Formatter<'_>, first: &str, others: impl Iterator<Item = St
 }
 
 /// Three digits: no more of them are the same in the next run.
-fn count(rate: f64) -> String {
+pub(crate) fn count(rate: f64) -> String {
     let unit = 10f64.powf((rate.max(1.0).log10().floor() - 2.0).max(0.0));
     let digits = format!("{:.0}", (rate / unit).round() * unit);
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap()).collect();
     groups.join(",")
 }
 
-fn millis(time: Duration) -> String {
+pub(crate) fn millis(time: Duration) -> String {
     format!("{:.2}", time.as_secs_f64() * 1e3)
 }

@@ -12,7 +12,7 @@
 //! Towards the client: nothing that is meant for this hop, no cookie, and none of the server's own words about other origins: the
 //! gateway speaks for it. Where the pages for login and consent have the same origin, a page of the server behind is put into a sandbox.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -134,8 +134,8 @@ pub(super) fn confine(headers: &mut HeaderMap) {
 pub(super) fn write_identity(headers: &mut HeaderMap, identity: &Identity) {
     let mut say = |name: HeaderName, value: &str| {
         // What is not printable ASCII is escaped as in a URL, so that every server reads the same.
-        let escaped = percent_encoding::utf8_percent_encode(value, NOT_PLAIN).to_string();
-        if let Ok(value) = HeaderValue::try_from(escaped) {
+        let escaped: Cow<'_, str> = percent_encoding::utf8_percent_encode(value, NOT_PLAIN).into();
+        if let Ok(value) = HeaderValue::from_str(&escaped) {
             headers.insert(name, value);
         }
     };
@@ -159,11 +159,13 @@ const NOT_PLAIN: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b
 fn is_unwanted(name: &HeaderName) -> bool {
     // A proxy of its own writes the length of what it sends.
     let own_business = [AUTHORIZATION, COOKIE, HOST, ORIGIN, EXPECT, CONTENT_LENGTH].contains(name);
-    let plain = name.as_str().replace('_', "-");
+    let name = name.as_str();
+    // Hardly any name has one, and this is done for every header of every request.
+    let plain = if name.contains('_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) };
     own_business
         || plain.starts_with(OWN)
         || plain.starts_with("x-forwarded-")
-        || PRETENDING.contains(&plain.as_str())
+        || PRETENDING.contains(&&*plain)
         || plain == "authorization"
         || plain == "cookie"
 }

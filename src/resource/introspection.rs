@@ -112,7 +112,8 @@ impl Introspector {
                 if known.is_some() {
                     self.answers.invalidate(&digest).await;
                 }
-                let asked = self.answers.try_get_with(digest, self.ask(token, now)).await;
+                // Apart, as it is rare: every request would have to carry the room that it needs.
+                let asked = Box::pin(self.answers.try_get_with(digest, self.ask(token, now))).await;
                 asked.map_err(|error: Arc<Unavailable>| (*error).clone())?
             }
         };

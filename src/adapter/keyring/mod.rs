@@ -155,7 +155,7 @@ impl TokenSigner for Keyring {
                 let snapshot = self.current();
                 let ready = snapshot.by_id(kid)?;
                 // The key says how it is used, not the token (RFC 8725 3.1).
-                ready.key.algorithm() == algorithm && ready.key.verify(jws.message, &jws.signature)
+                ready.key.algorithm() == algorithm && ready.has_signed(token.expose(), &jws)
             }
             (true, Some(_)) | (false, None) => false,
         };

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
 
 use super::{KeyringError, header};
 use crate::{
@@ -10,7 +12,11 @@ use crate::{
     domain::{key::KeyRecord, time::Timestamp},
     port::crypto::{Purpose, Sealer},
     protocol::jose::Algorithm,
+    resource::jws::Jws,
 };
+
+/// How many tokens of one key are remembered as genuine; each takes about two hundred bytes.
+const REMEMBERED: u64 = 16 * 1024;
 
 /// A key that is ready to sign.
 pub(super) struct Ready {
@@ -19,6 +25,9 @@ pub(super) struct Ready {
     pub(super) header: String,
     /// What it was opened from: a record that still holds the same is not opened again.
     sealed: Vec<u8>,
+    /// The digests of whole tokens whose signature was found to be by this key. Part of the key, so that it ends with it: a key that
+    /// is no longer in the store vouches for nothing. Only what is genuine gets in, so nobody else can fill it.
+    genuine: Cache<[u8; 32], ()>,
 }
 
 /// The keys, newest first; `records` and `ready` are in step.
@@ -74,7 +83,24 @@ impl Ready {
             return Err(KeyringError::Damaged { kid: kid() });
         }
         let header = header(record.algorithm, Some(record.id.as_str()));
-        Ok(Self { key, header, sealed: record.sealed_private.clone() })
+        Ok(Self { key, header, sealed: record.sealed_private.clone(), genuine: Cache::new(REMEMBERED) })
+    }
+
+    /// Whether this key has signed `jws`, which is `token` taken apart.
+    ///
+    /// A digest costs a hundredth of a signature check, and a token comes again and again. What it says, and whether it still
+    /// counts, is for the caller to judge each time.
+    pub(super) fn has_signed(&self, token: &str, jws: &Jws<'_>) -> bool {
+        // Of the whole text: no two ways to take it apart have the same digest.
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        if self.genuine.get(&digest).is_some() {
+            return true;
+        }
+        let genuine = self.key.verify(jws.message, &jws.signature);
+        if genuine {
+            self.genuine.insert(digest, ());
+        }
+        genuine
     }
 }
 

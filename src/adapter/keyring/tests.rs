@@ -103,6 +103,7 @@ async fn a_token_of_each_algorithm_reads_back_and_a_changed_one_does_not() {
     for &algorithm in Algorithm::ASYMMETRIC.iter().chain(&[Algorithm::HS256]) {
         let token = keyring.sign(algorithm, &claims(), NOW).unwrap();
         assert!(recognised(&keyring, &token), "{algorithm}");
+        assert!(recognised(&keyring, &token), "{algorithm}, from memory");
         let parts: Vec<_> = token.split('.').collect();
         let longer = serde_json::to_string(&AccessTokenClaims { exp: i64::MAX, ..claims() }).unwrap();
         let longer = URL_SAFE_NO_PAD.encode(longer);
@@ -120,6 +121,33 @@ async fn a_token_of_each_algorithm_reads_back_and_a_changed_one_does_not() {
             assert!(keyring.verify(&Secret::new(bad)).is_none());
         }
     }
+}
+
+#[tokio::test]
+async fn a_token_that_was_recognised_no_longer_is_when_its_key_is_gone() {
+    let store = Arc::default();
+    let keyring = load(&store, &[Algorithm::ES256]).await;
+    keyring.maintain(NOW).await.unwrap();
+    let token = keyring.sign(Algorithm::ES256, &claims(), NOW).unwrap();
+    assert!(recognised(&keyring, &token));
+    keyring.refresh().await.unwrap();
+    assert!(recognised(&keyring, &token), "the same key is still there");
+    store.0.lock().unwrap().clear();
+    keyring.refresh().await.unwrap();
+    assert!(!recognised(&keyring, &token));
+}
+
+#[tokio::test]
+async fn what_is_not_genuine_is_not_remembered_and_what_is_vouches_for_itself_alone() {
+    let keyring = maintained(&[Algorithm::ES256]).await;
+    let token = keyring.sign(Algorithm::ES256, &claims(), NOW).unwrap();
+    let other = keyring.sign(Algorithm::ES256, &AccessTokenClaims { sub: "other".into(), ..claims() }, NOW).unwrap();
+    let (message, _) = token.rsplit_once('.').unwrap();
+    let (_, signature) = other.rsplit_once('.').unwrap();
+    let forged = format!("{message}.{signature}");
+    assert!(!recognised(&keyring, &forged) && !recognised(&keyring, &forged));
+    assert!(recognised(&keyring, &token));
+    assert!(!recognised(&keyring, &forged), "also when the genuine one is remembered");
 }
 
 #[tokio::test]
