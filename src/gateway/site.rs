@@ -180,6 +180,10 @@ impl Site {
     }
 
     async fn pass(&self, mut request: Request, peer: Option<IpAddr>) -> Response<Body> {
+        // It names no path towards the server behind, and what would follow is no request.
+        if request.method() == Method::CONNECT {
+            return plain_error(StatusCode::NOT_IMPLEMENTED, "invalid_request", "There is no tunnel here.");
+        }
         let Some((proxy, body_limit)) = &self.proxy else {
             return plain_error(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.");
         };

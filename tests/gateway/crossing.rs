@@ -140,3 +140,41 @@ async fn a_body_over_the_limit_is_refused_whether_or_not_its_length_is_stated() 
     let call = world.call(Method::POST, "/mcp").bearer(&token).body(axum::body::Body::from_stream(chunks));
     assert_eq!(call.send().await.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
+
+#[tokio::test]
+async fn no_spelling_that_a_server_takes_for_another_header_crosses() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    // CGI-like servers make one variable of everything that differs in signs only; lighttpd is one.
+    let spellings = [
+        "x.gateward.username",
+        "x!gateward~grant",
+        "x-gateward+username",
+        "x.forwarded.for",
+        "proxy_authorization",
+        "transfer.encoding",
+        "content_length",
+        "x-auth-request-email",
+        "remote-groups",
+        "x-forwarded",
+        // HTTP_PROXY, which HTTP clients of that server would believe.
+        "proxy",
+    ];
+    let mut call = world.call(Method::POST, "/mcp").bearer(&token);
+    for name in spellings {
+        call = call.header(name, "1");
+    }
+    let answer = call.send().await;
+    for name in spellings {
+        assert!(answer.seen_header(name).is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_opens_a_tunnel_through_the_gateway() {
+    let world = World::start().await;
+    let token = world.token("mcp:read mcp:write mcp:execute").await;
+    let answer = world.call(Method::CONNECT, "/mcp").bearer(&token).send().await;
+    assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(world.upstream.count(), 0);
+}
