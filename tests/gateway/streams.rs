@@ -152,3 +152,18 @@ async fn an_orderly_end_does_not_wait_for_streams() {
     assert_eq!(next(&mut body).await, None);
     assert_closes(socket).await;
 }
+
+#[tokio::test]
+async fn a_rule_for_messages_of_one_http_method_holds_for_a_websocket_too() {
+    let world = World::with(|mut site| {
+        for rule in &mut site.rules.rules {
+            rule.methods = vec!["POST".into()];
+        }
+        site
+    })
+    .await;
+    let (address, _stop, _) = world.listen().await;
+    let (_, answer) = open_socket(address, &world.token("mcp:read").await).await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert_eq!(world.upstream.count(), 0);
+}
