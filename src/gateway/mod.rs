@@ -47,6 +47,9 @@ use crate::{
     resource::{InvalidProtection, RequestHead},
 };
 
+/// What orchestrators ask for, by the address of this machine.
+const PROBES: &[&str] = &["/livez", "/readyz"];
+
 /// What the operator decides about every site.
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
@@ -200,9 +203,11 @@ impl Gateway {
         here.find(|site| only || site.path_length() == 0).and_then(|site| site.metadata(head))
     }
 
-    /// Whether a request would belong to a site, were it not for its host.
+    /// Whether a request would belong to a site, were it not for its host. Those of orchestrators name an address.
     fn is_misdirected(&self, host: &str, path: &str) -> bool {
-        !self.is_own_host(host) && self.0.sites.iter().any(|site| site.is_connected() && site.is_path(path))
+        !self.is_own_host(host)
+            && !PROBES.contains(&path)
+            && self.0.sites.iter().any(|site| site.is_connected() && site.is_path(path))
     }
 
     fn is_own_host(&self, host: &str) -> bool {

@@ -110,3 +110,16 @@ async fn of_two_sites_at_one_host_the_longer_path_decides() {
     let at = async |path: &str| world.call(Method::GET, path).bearer(&token).send().await.status;
     assert_eq!((at("/mcp").await, at("/mcp/files").await), (StatusCode::OK, StatusCode::UNAUTHORIZED));
 }
+
+#[tokio::test]
+async fn a_site_of_a_whole_host_does_not_take_the_probes_of_an_orchestrator() {
+    let whole = |upstream: &_| {
+        vec![SiteSpec { uri: ResourceUri::parse("https://mcp.example.com/").unwrap(), ..site(upstream) }]
+    };
+    let world = World::with_sites(whole).await;
+    for path in ["/livez", "/readyz"] {
+        // Probes go to an address.
+        let answer = world.call(Method::GET, path).host("10.1.2.3:3000").send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+    }
+}
