@@ -58,12 +58,23 @@ impl Upstream {
         self.seen.lock().unwrap().len()
     }
 
+    /// Whether any of them was for this target.
+    pub(crate) fn was_asked_for(&self, target: &str) -> bool {
+        self.seen.lock().unwrap().iter().any(|seen| seen["target"] == target)
+    }
+
     /// Sends an event to whoever listens at `/events`.
     pub(crate) fn event(&self, text: &str) {
         let events = self.events.lock().unwrap();
         let sender = events.as_ref().expect("somebody listens");
         // Whoever listened may be gone, which is for the test to see.
         let _ = sender.send(Bytes::from(format!("data: {text}\n\n")));
+    }
+
+    /// Waits until nobody listens at `/events` any more.
+    pub(crate) async fn deserted(&self) {
+        let events = self.events.lock().unwrap().clone().expect("somebody listened");
+        events.closed().await;
     }
 
     fn note(&self, request: &Value) {
