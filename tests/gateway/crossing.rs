@@ -231,3 +231,11 @@ async fn no_framing_makes_two_requests_of_one() {
         assert!(!world.upstream.was_asked_for("/base/admin"), "{start} {headers}");
     }
 }
+
+#[tokio::test]
+async fn a_redirect_to_elsewhere_at_the_server_behind_does_not_tell_where_that_is() {
+    let world = World::start().await;
+    let answer = world.get("/mcp/leaves").await;
+    assert_eq!(answer.status, StatusCode::FOUND);
+    assert_eq!((answer.header("location"), answer.header("content-location")), (None, None));
+}

@@ -43,6 +43,7 @@ impl Upstream {
             .route("/base/switches", any(|| async { StatusCode::SWITCHING_PROTOCOLS }))
             .route("/base/never", any(std::future::pending::<Response>))
             .route("/base/moves", any(moves))
+            .route("/base/leaves", any(leaves))
             .fallback(tell)
             .with_state(upstream.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
@@ -124,6 +125,12 @@ async fn socket(State(upstream): State<Upstream>, mut request: Request) -> Respo
         }
     });
     (StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "websocket")]).into_response()
+}
+
+/// To a place of its own that is outside of the site.
+async fn leaves(State(upstream): State<Upstream>) -> Response {
+    let there = format!("http://{}/login", upstream.address.unwrap());
+    (StatusCode::FOUND, [("location", there.clone()), ("content-location", there)]).into_response()
 }
 
 async fn moves(State(upstream): State<Upstream>) -> Response {
