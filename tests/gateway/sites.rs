@@ -123,3 +123,32 @@ async fn a_site_of_a_whole_host_does_not_take_the_probes_of_an_orchestrator() {
         assert_eq!(answer.status, StatusCode::OK, "{path}");
     }
 }
+
+#[tokio::test]
+async fn no_case_of_a_path_leads_to_a_site_below_with_the_token_of_the_one_above() {
+    let world = World::with_sites(|upstream| {
+        let below = SiteSpec {
+            uri: ResourceUri::parse("https://mcp.example.com/mcp/files").unwrap(),
+            upstream: Some(format!("{}/files", upstream.url()).parse().unwrap()),
+            ..site(upstream)
+        };
+        vec![site(upstream), below]
+    })
+    .await;
+    let token = world.token("mcp:read").await;
+    for path in ["/mcp/Files", "/mcp/%46iles/x"] {
+        // Were the server behind to make no difference, this would be the other resource.
+        let answer = world.call(Method::GET, path).bearer(&token).send().await;
+        assert!(answer.status.is_client_error(), "{path}: {}", answer.status);
+        let asked = world
+            .call(Method::GET, "/oauth/forward-auth")
+            .host("localhost:3000")
+            .bearer(&token)
+            .header("x-forwarded-method", "GET")
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-host", HOST)
+            .header("x-forwarded-uri", path);
+        assert_eq!(asked.send().await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    assert_eq!(world.upstream.count(), 0);
+}
