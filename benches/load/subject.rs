@@ -96,6 +96,7 @@ impl Subject {
         let app = App::new(authority.clone(), Arc::new(SystemClock), HttpOptions::default());
         let options = ServeOptions {
             header_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(60),
             drain_delay: Duration::ZERO,
             grace: Duration::from_secs(5),
         };

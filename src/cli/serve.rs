@@ -21,6 +21,10 @@ use crate::{
 /// How long the store may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a client may take nothing of what it is told. Long enough for a network that changes, no more: it holds a connection to
+/// the server behind.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long a body may take, compared with the whole request: something is left for the answer.
 const BODY_SHARE: u32 = 3;
 
@@ -62,6 +66,7 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     let server = &assembly.config.server;
     let serve_options = ServeOptions {
         header_timeout: server.header_timeout,
+        stall_timeout: STALL_TIMEOUT,
         drain_delay: server.drain_delay,
         grace: server.shutdown_grace,
     };

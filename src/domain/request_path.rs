@@ -21,11 +21,11 @@ impl<'a> RequestPath<'a> {
     /// Reads the path of a request target, without its query.
     ///
     /// Refused are dot segments and empty segments, slashes, backslashes and NUL in any spelling, parameters of segments (`;`),
-    /// and malformed escapes.
+    /// what does not belong to a path (`?`, `#`), and malformed escapes.
     pub fn parse(path: &'a str) -> Result<Self, AmbiguousPath> {
         let canonical = if path.contains('%') { Cow::Owned(unescape(path)?) } else { Cow::Borrowed(path) };
         let below = canonical.strip_prefix('/').ok_or(AmbiguousPath)?;
-        let odd = |b: u8| matches!(b, b'\\' | b';') || !b.is_ascii_graphic();
+        let odd = |b: u8| matches!(b, b'\\' | b';' | b'?' | b'#') || !b.is_ascii_graphic();
         if canonical.bytes().any(odd) {
             return Err(AmbiguousPath);
         }
@@ -47,6 +47,14 @@ impl<'a> RequestPath<'a> {
     /// Whether it is the prefix or lies below it.
     pub fn is_below(&self, prefix: &PathPrefix) -> bool {
         self.0.strip_prefix(&*prefix.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// The same to a server that does not tell `/Admin` from `/admin`.
+    pub fn is_below_in_any_case(&self, prefix: &PathPrefix) -> bool {
+        let parts = self.0.split_at_checked(prefix.0.len());
+        parts.is_some_and(|(start, rest)| {
+            start.eq_ignore_ascii_case(&prefix.0) && (rest.is_empty() || rest.starts_with('/'))
+        })
     }
 }
 
@@ -136,6 +144,8 @@ mod tests {
             "/x%5cmcp",
             "/x\\mcp",
             "/mcp;x=1",
+            "/mcp#x",
+            "/mcp?x",
             "/mcp%3bx",
             "/mcp%00",
             "/mcp%0a",

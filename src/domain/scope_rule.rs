@@ -2,6 +2,7 @@
 //!
 //! Rules only ever add: a request needs the base scope and that of every rule that fits it. So no order of rules, and no rule
 //! that somebody forgot, makes a request need less than the base. A rule that asks for what nobody looked at fits.
+//! For the same reason neither paths nor methods are told apart by case: there are servers that do not (Express, hypercorn).
 
 use std::borrow::Cow;
 
@@ -62,9 +63,14 @@ impl ScopeRule {
 
     fn fits(&self, method: &str, path: &RequestPath<'_>, calls: Calls<'_>) -> bool {
         // RFC 9110 9.3.2: HEAD does whatever GET does, and routers hand it to the same handler.
-        let is = |named: &str| named == method || (named == "GET" && method == "HEAD");
-        let here = self.path.as_ref().is_none_or(|prefix| path.is_below(prefix))
-            && (self.methods.is_empty() || self.methods.iter().any(|named| is(named)));
+        let is =
+            |named: &str| named.eq_ignore_ascii_case(method) || (named == "GET" && method.eq_ignore_ascii_case("HEAD"));
+        let any_method = match calls {
+            Calls::Known(_) | Calls::Hidden => false,
+            Calls::Tunnel => self.looks_into_messages(),
+        };
+        let here = self.path.as_ref().is_none_or(|prefix| path.is_below_in_any_case(prefix))
+            && (any_method || self.methods.is_empty() || self.methods.iter().any(|named| is(named)));
         let said = |call: &Call| {
             let method = self.mcp_method.as_ref().is_none_or(|pattern| pattern.fits(&call.method));
             let name = self
@@ -76,7 +82,7 @@ impl ScopeRule {
         here && match calls {
             _ if !self.looks_into_messages() => true,
             Calls::Known(calls) => calls.iter().any(said),
-            Calls::Hidden => true,
+            Calls::Hidden | Calls::Tunnel => true,
         }
     }
 }
@@ -88,6 +94,8 @@ pub enum Calls<'a> {
     Known(&'a [Call]),
     /// Nobody looked: it could be anything.
     Hidden,
+    /// Nobody can look: anything may follow, whatever the method of the request that opens it.
+    Tunnel,
 }
 
 /// The rules of one resource.

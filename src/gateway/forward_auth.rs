@@ -18,7 +18,7 @@ use axum::{
     http::{HeaderMap, Response, StatusCode, request::Parts},
 };
 
-use super::{Gateway, headers::write_identity, host, without_default_port};
+use super::{Gateway, headers::write_identity, host, site::Site, without_default_port};
 use crate::{
     http::respond::{no_store, plain_error},
     resource::RequestHead,
@@ -50,7 +50,7 @@ impl Gateway {
                 "The proxy has to state X-Forwarded-Method, X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Uri, once each.",
             ))
         })?;
-        let site = self.0.sites.iter().find(|site| site.is_at(&asked.host, asked.path)).ok_or_else(|| {
+        let site = Site::of(self.0.sites.iter(), &asked.host, asked.path).ok_or_else(|| {
             Box::new(plain_error(
                 StatusCode::FORBIDDEN,
                 "access_denied",

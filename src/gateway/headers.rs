@@ -5,8 +5,8 @@
 //! - nothing that is meant for this hop (RFC 9110 7.6.1), nor what a client declares to be (`Connection: x-gateward-subject` would take
 //!   away what the gateway says);
 //! - never the client's token (MCP "Token Passthrough"), and no cookie: those of this host are not for others;
-//! - nothing by which a client could speak as the gateway, in any spelling that ends as the same variable of a CGI-like server, or
-//!   pretend to be another request (`X-Forwarded-*`, `X-HTTP-Method-Override`, `X-Original-URL`, ..);
+//! - nothing by which a client could speak as the gateway, in any spelling that ends as the same variable of a CGI-like server (they
+//!   make one of all signs, lighttpd of every sign there is), or pretend to be another request (`X-Forwarded-*`, `X-HTTP-Method-Override`, `X-Original-URL`, ..);
 //! - instead, who sends this, as the gateway knows it.
 //!
 //! Towards the client: nothing that is meant for this hop, no cookie, and none of the server's own words about other origins: the
@@ -16,10 +16,7 @@ use std::{borrow::Cow, net::IpAddr};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{
-        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, COOKIE, EXPECT, HOST, ORIGIN, SET_COOKIE,
-        X_CONTENT_TYPE_OPTIONS,
-    },
+    header::{CONNECTION, CONTENT_SECURITY_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS},
 };
 
 use crate::resource::Identity;
@@ -56,26 +53,31 @@ const HOP_BY_HOP: &[&str] = &[
     "upgrade",
 ];
 
-/// By these a client could be taken for somebody else, or its request for another one; underscores count as dashes.
+/// The gateway's own to write, as a proxy's, or not to pass on.
+const OWN_BUSINESS: &[&str] = &["authorization", "content-length", "cookie", "expect", "host", "origin"];
+
+/// By these a client could be taken for somebody else, or its request for another one; every sign counts as a dash.
 const PRETENDING: &[&str] = &[
+    "cf-connecting-ip",
+    "fastly-client-ip",
     "forwarded",
+    // `HTTP_PROXY`, to a CGI-like server and whatever it starts.
+    "proxy",
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
     "true-client-ip",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-method",
-    "x-original-host",
+    "x-originating-ip",
     "x-rewrite-url",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
     "x-host",
-    "x-remote-user",
-    "remote-user",
-    "x-auth-request-user",
 ];
+
+/// The same, of everything that begins like this.
+const PRETENDING_FROM: &[&str] =
+    &[OWN, "remote-", "x-auth-request-", "x-forwarded", "x-original-", "x-remote-", "x-webauth-"];
 
 /// Who sends a request, and where to.
 #[derive(Debug, Clone, Copy)]
@@ -157,17 +159,12 @@ pub(super) fn write_identity(headers: &mut HeaderMap, identity: &Identity) {
 const NOT_PLAIN: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b'%');
 
 fn is_unwanted(name: &HeaderName) -> bool {
-    // A proxy of its own writes the length of what it sends.
-    let own_business = [AUTHORIZATION, COOKIE, HOST, ORIGIN, EXPECT, CONTENT_LENGTH].contains(name);
     let name = name.as_str();
     // Hardly any name has one, and this is done for every header of every request.
-    let plain = if name.contains('_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) };
-    own_business
-        || plain.starts_with(OWN)
-        || plain.starts_with("x-forwarded-")
-        || PRETENDING.contains(&&*plain)
-        || plain == "authorization"
-        || plain == "cookie"
+    let is_sign = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    let plain = if name.contains(is_sign) { Cow::Owned(name.replace(is_sign, "-")) } else { Cow::Borrowed(name) };
+    [OWN_BUSINESS, HOP_BY_HOP, PRETENDING].iter().any(|names| names.contains(&&*plain))
+        || PRETENDING_FROM.iter().any(|start| plain.starts_with(start))
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {

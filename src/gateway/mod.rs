@@ -179,7 +179,7 @@ impl Gateway {
             return Ok(metadata);
         }
         let path = request.uri().path();
-        let Some(site) = self.0.sites.iter().find(|site| site.is_connected() && site.is_at(&host, path)) else {
+        let Some(site) = Site::of(self.0.sites.iter().filter(|site| site.is_connected()), &host, path) else {
             return if self.is_misdirected(&host, path) { Ok(misdirected()) } else { Err(request) };
         };
         self.0.trusted_proxies.apply(&mut request);

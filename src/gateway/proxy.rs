@@ -13,7 +13,7 @@ use axum::{
     body::Body,
     http::{
         HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
-        header::{CONTENT_TYPE, LOCATION},
+        header::{CONTENT_LOCATION, CONTENT_TYPE, LOCATION},
     },
 };
 use http_body_util::LengthLimitError;
@@ -199,7 +199,7 @@ impl Way {
             (_, _) => {}
         }
         headers::towards_client(response.headers_mut());
-        self.rewrite_location(response.headers_mut());
+        self.rewrite_locations(response.headers_mut());
         do_not_buffer(response.headers_mut());
         if self.front.is_shared {
             headers::confine(response.headers_mut());
@@ -219,17 +219,22 @@ impl Way {
         format!("{}{path}{query}", self.origin).parse().map_err(|_| UpstreamError::Unspeakable)
     }
 
-    /// A redirect within the server behind is one within the site; its own name means nothing to clients.
-    fn rewrite_location(&self, headers: &mut HeaderMap) {
-        let inside = headers.get(LOCATION).and_then(|value| value.to_str().ok()).and_then(|location| {
-            let local = location.strip_prefix(&self.origin).unwrap_or(location);
-            let rest = local.strip_prefix(&self.base)?;
-            let is_below = local.starts_with('/') && (rest.is_empty() || rest.starts_with(['/', '?']));
-            let Front { scheme, host, path, .. } = &self.front;
-            is_below.then(|| format!("{scheme}://{host}{path}{rest}"))
-        });
-        if let Some(value) = inside.and_then(|text| HeaderValue::try_from(text).ok()) {
-            headers.insert(LOCATION, value);
+    /// A redirect within the server behind is one within the site; its own name means nothing to clients, and is none of their business.
+    fn rewrite_locations(&self, headers: &mut HeaderMap) {
+        let Front { scheme, host, path, .. } = &self.front;
+        for name in [LOCATION, CONTENT_LOCATION] {
+            let Some(location) = headers.get(&name).and_then(|value| value.to_str().ok()) else { continue };
+            let own = location.strip_prefix(&self.origin);
+            let local = own.unwrap_or(location);
+            let inside = local
+                .strip_prefix(&self.base)
+                .filter(|rest| local.starts_with('/') && (rest.is_empty() || rest.starts_with(['/', '?'])));
+            let inside = inside.map(|rest| format!("{scheme}://{host}{path}{rest}"));
+            if let Some(value) = inside.and_then(|text| HeaderValue::try_from(text).ok()) {
+                headers.insert(name, value);
+            } else if own.is_some() {
+                headers.remove(name);
+            }
         }
     }
 

@@ -135,7 +135,21 @@ impl Site {
         RequestPath::parse(path).is_ok_and(|path| path.is_below(&self.path))
     }
 
-    pub(super) fn is_at(&self, host: &str, path: &str) -> bool {
+    /// The same to a server that does not tell upper from lower case.
+    fn is_path_in_any_case(&self, path: &str) -> bool {
+        RequestPath::parse(path).is_ok_and(|path| path.is_below_in_any_case(&self.path))
+    }
+
+    /// Whose a request is; nobody's, if a server behind could take it for that of a more specific site. `sites` are those in question,
+    /// the most specific first.
+    pub(super) fn of<'a>(sites: impl Iterator<Item = &'a Self> + Clone, host: &str, path: &str) -> Option<&'a Self> {
+        let mut similar = sites.clone().filter(|site| site.is_host(host) && site.is_path_in_any_case(path));
+        let most_specific = similar.next()?.path_length();
+        let mut exact = sites.filter(|site| site.is_at(host, path));
+        exact.next().filter(|site| site.path_length() == most_specific)
+    }
+
+    fn is_at(&self, host: &str, path: &str) -> bool {
         self.is_host(host) && self.is_path(path)
     }
 
@@ -186,6 +200,10 @@ impl Site {
     }
 
     async fn pass(&self, mut request: Request, peer: Option<IpAddr>) -> Response<Body> {
+        // It names no path towards the server behind, and what would follow is no request.
+        if request.method() == Method::CONNECT {
+            return plain_error(StatusCode::NOT_IMPLEMENTED, "invalid_request", "There is no tunnel here.");
+        }
         let Some((proxy, body_limit)) = &self.proxy else {
             return plain_error(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.");
         };

@@ -20,6 +20,7 @@ mod revoke;
 mod router;
 pub mod serve;
 mod sign_in;
+mod stall;
 mod token;
 
 use std::{

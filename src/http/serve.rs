@@ -15,13 +15,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-use super::App;
+use super::{App, stall::Stalling};
 
 /// What the operator decides about connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeOptions {
     /// How long the head of a request may take to arrive.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of what it is told, be it an answer, an event stream or a WebSocket.
+    pub stall_timeout: Duration,
     /// How long to go on accepting after `/readyz` has turned 503.
     pub drain_delay: Duration,
     /// How long requests in flight have to finish.
@@ -57,7 +59,7 @@ pub async fn serve(
     loop {
         tokio::select! {
             accepted = accept(&listeners) => match accepted {
-                Ok((stream, peer)) => connect(stream, peer, &routes, &connections, options.header_timeout),
+                Ok((stream, peer)) => connect(stream, peer, &routes, &connections, options),
                 // Out of file descriptors, for example: let others finish and give theirs back.
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
@@ -94,7 +96,7 @@ fn connect(
     peer: SocketAddr,
     routes: &Router,
     connections: &GracefulShutdown,
-    header_timeout: Duration,
+    options: ServeOptions,
 ) {
     // Answers are one small write; waiting for more to send would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
@@ -108,7 +110,8 @@ fn connect(
         async move { Ok::<_, Infallible>(routes.oneshot(request).await.unwrap_or_else(|never| match never {})) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(64 * 1024);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(64 * 1024);
+    let stream = Stalling::new(stream, options.stall_timeout);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     let connection = connections.watch(connection);
     tokio::spawn(async move {

@@ -104,7 +104,7 @@ where
             Either::Left(body)
         }
         Look::Hidden => {
-            protection.judge_scope(head, &verified, Calls::Hidden).await?;
+            protection.judge_scope(head, &verified, Calls::Tunnel).await?;
             Either::Left(body)
         }
         Look::Read => {

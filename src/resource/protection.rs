@@ -11,8 +11,8 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Response, Uri,
-    header::{CONTENT_ENCODING, UPGRADE},
+    HeaderMap, HeaderValue, Response, Uri,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, UPGRADE},
 };
 use http_body_util::Full;
 use tokio::sync::watch;
@@ -155,7 +155,8 @@ impl Protection {
         let look = self.look(head, false).map_err(|refusal| self.refuse(&refusal, &Scope::NONE))?;
         let calls = match &look {
             Look::Done(calls) => Calls::Known(calls),
-            Look::Read | Look::Hidden => Calls::Hidden,
+            Look::Read => Calls::Hidden,
+            Look::Hidden => Calls::Tunnel,
         };
         let verified = Verified { identity, token };
         self.judge_scope(head, &verified, calls).await?;
@@ -188,18 +189,18 @@ impl Protection {
 
     /// What it takes to know what a request calls. `is_empty`: there is no body.
     pub(super) fn look(&self, head: RequestHead<'_>, is_empty: bool) -> Result<Look, Refusal> {
-        if !self.0.rules.look_into_messages(head.method, &RequestPath::parse(head.path)?) {
-            return Ok(Look::Done(Vec::new()));
-        }
+        let path = RequestPath::parse(head.path)?;
         // Whoever may open a WebSocket may send anything through it. Some clients offer h2c with every request, and go on
         // without it.
         if head.headers.get_all(UPGRADE).iter().any(|value| value != "h2c") {
             return Ok(Look::Hidden);
         }
-        if is_empty {
+        if is_empty || !self.0.rules.look_into_messages(head.method, &path) {
             return Ok(Look::Done(Vec::new()));
         }
-        if self.0.trusts_mcp_headers && self.names_a_version_that_compares(head.headers)? {
+        // What is compared with its headers is the message of a POST; a GET may open a WebSocket, which a proxy that asks need not
+        // show.
+        if self.0.trusts_mcp_headers && head.method == "POST" && self.names_a_version_that_compares(head.headers)? {
             // Tasks are an extension: servers need not compare what is said about them, nor what is not there.
             if let Some(call) = self.headers(head.headers)?.call()?.filter(|call| !call.method.starts_with("tasks/")) {
                 return Ok(Look::Done(vec![call]));
@@ -211,7 +212,11 @@ impl Protection {
     /// Whether a message can be read at all.
     pub(super) fn refuse_encoded(&self, head: RequestHead<'_>) -> Result<(), Refusal> {
         let plain = head.headers.get_all(CONTENT_ENCODING).iter().all(|value| value == "identity");
-        if plain { Ok(()) } else { Err(Refusal::MessageEncoded) }
+        if plain && head.headers.get_all(CONTENT_TYPE).iter().all(is_utf8) {
+            Ok(())
+        } else {
+            Err(Refusal::MessageEncoded)
+        }
     }
 
     /// What a message calls. Its headers, if there are any, must say the same.
@@ -286,6 +291,19 @@ impl Protection {
     fn names_a_version_that_compares(&self, headers: &HeaderMap) -> Result<bool, UnreadableMessage> {
         Ok(only(headers, VERSION_HEADER)?.is_some_and(is_mirrored))
     }
+}
+
+/// Whether nobody takes a body of this type for anything but UTF-8 (RFC 8259 8.1). Servers that believe a charset would read another
+/// message: in UTF-7, `+AGE-` is `a`.
+fn is_utf8(content_type: &HeaderValue) -> bool {
+    let Ok(text) = content_type.to_str() else { return false };
+    let text = text.to_ascii_lowercase();
+    // Wherever the word stands: servers differ in how they take a header apart.
+    text.split("charset").skip(1).all(|rest| {
+        let spellings = ["=utf-8", "=utf8", "=\"utf-8\"", "=\"utf8\""];
+        let mut rest = spellings.iter().filter_map(|spelling| rest.strip_prefix(spelling)).map(str::trim_start);
+        rest.any(|rest| rest.is_empty() || rest.starts_with(';'))
+    })
 }
 
 /// The value of a header that may be there once.

@@ -52,7 +52,7 @@ pub(super) enum Refusal {
     /// Its body did not arrive in time, or broke off.
     #[error("the message did not arrive")]
     MessageIncomplete,
-    /// Its body is compressed: what it says cannot be seen.
+    /// Its body is compressed, or in another charset: what it says cannot be seen.
     #[error("the message is encoded")]
     MessageEncoded,
 }
@@ -110,7 +110,7 @@ impl Refusal {
                 (StatusCode::REQUEST_TIMEOUT, "invalid_request", "The message did not arrive in time.")
             }
             Self::MessageEncoded => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", "The message must not be encoded.")
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", "The message must be UTF-8, and not encoded.")
             }
         }
     }

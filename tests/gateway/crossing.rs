@@ -1,8 +1,12 @@
 //! What crosses, in both directions.
 
 use axum::http::{Method, StatusCode};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::world::World;
+use crate::world::{HOST, World};
 
 #[tokio::test]
 async fn a_request_arrives_whole_at_the_place_that_corresponds() {
@@ -139,4 +143,99 @@ async fn a_body_over_the_limit_is_refused_whether_or_not_its_length_is_stated() 
     let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(long)]);
     let call = world.call(Method::POST, "/mcp").bearer(&token).body(axum::body::Body::from_stream(chunks));
     assert_eq!(call.send().await.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn no_spelling_that_a_server_takes_for_another_header_crosses() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    // CGI-like servers make one variable of everything that differs in signs only; lighttpd is one.
+    let spellings = [
+        "x.gateward.username",
+        "x!gateward~grant",
+        "x-gateward+username",
+        "x.forwarded.for",
+        "proxy_authorization",
+        "transfer.encoding",
+        "content_length",
+        "x-auth-request-email",
+        "remote-groups",
+        "x-forwarded",
+        // HTTP_PROXY, which HTTP clients of that server would believe.
+        "proxy",
+    ];
+    let mut call = world.call(Method::POST, "/mcp").bearer(&token);
+    for name in spellings {
+        call = call.header(name, "1");
+    }
+    let answer = call.send().await;
+    for name in spellings {
+        assert!(answer.seen_header(name).is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_opens_a_tunnel_through_the_gateway() {
+    let world = World::start().await;
+    let token = world.token("mcp:read mcp:write mcp:execute").await;
+    let answer = world.call(Method::CONNECT, "/mcp").bearer(&token).send().await;
+    assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn no_framing_makes_two_requests_of_one() {
+    let world = World::with(|mut site| {
+        // Bodies cross unread.
+        site.rules.rules.retain(|rule| rule.mcp_method.is_none());
+        site
+    })
+    .await;
+    let (address, _stop, _) = world.listen().await;
+    let token = world.token("mcp:read").await;
+    let hidden = format!("GET /mcp/admin HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    let length = hidden.len();
+    let chunked = format!("{length:x}\r\n{hidden}\r\n0\r\n\r\n");
+    let empty = format!("0\r\n\r\n{hidden}");
+    let socket = "Connection: upgrade\r\nUpgrade: websocket";
+    for (start, headers, body) in [
+        ("POST /mcp/x HTTP/1.1", "Content-Length: 4\r\nTransfer-Encoding: chunked".to_owned(), &empty),
+        ("POST /mcp/x HTTP/1.1", format!("Transfer-Encoding: chunked\r\nContent-Length: {}", empty.len()), &empty),
+        ("POST /mcp/x HTTP/1.1", "Transfer-Encoding: chunked, identity".to_owned(), &empty),
+        ("POST /mcp/x HTTP/1.1", "Transfer-Encoding: identity".to_owned(), &hidden),
+        ("POST /mcp/x HTTP/1.1", "Transfer-Encoding: xchunked".to_owned(), &empty),
+        ("POST /mcp/x HTTP/1.1", "Transfer-Encoding:\x0bchunked".to_owned(), &empty),
+        ("POST /mcp/x HTTP/1.1", "Transfer-Encoding : chunked".to_owned(), &empty),
+        ("POST /mcp/x HTTP/1.1", "X: y\r\n Transfer-Encoding: chunked".to_owned(), &empty),
+        ("POST /mcp/x HTTP/1.1", format!("Content-Length: 0\r\nContent-Length: {length}"), &hidden),
+        ("POST /mcp/x HTTP/1.1", format!("Content-Length: +{length}"), &hidden),
+        ("POST /mcp/x HTTP/1.0", "Transfer-Encoding: chunked".to_owned(), &empty),
+        ("GET /mcp/x HTTP/1.1", "Transfer-Encoding: chunked".to_owned(), &chunked),
+        ("GET /mcp/x HTTP/1.1", format!("Content-Length: {length}"), &hidden),
+        ("GET /mcp/x HTTP/1.1", format!("{socket}\r\nContent-Length: {length}"), &hidden),
+        (
+            "GET /mcp/x HTTP/1.1",
+            format!("Connection: content-length, transfer-encoding\r\nContent-Length: {length}"),
+            &hidden,
+        ),
+        ("POST http://evil.example/mcp/x HTTP/1.1", format!("Content-Length: {length}"), &hidden),
+    ] {
+        let before = world.upstream.count();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = format!("{start}\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\n{headers}\r\n\r\n{body}");
+        // It may be turned away before it has said everything.
+        let _ = client.write_all(request.as_bytes()).await;
+        let _ = client.shutdown().await;
+        let _ = client.read_to_end(&mut Vec::new()).await;
+        assert!(world.upstream.count() <= before + 1, "{start} {headers}");
+        assert!(!world.upstream.was_asked_for("/base/admin"), "{start} {headers}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_elsewhere_at_the_server_behind_does_not_tell_where_that_is() {
+    let world = World::start().await;
+    let answer = world.get("/mcp/leaves").await;
+    assert_eq!(answer.status, StatusCode::FOUND);
+    assert_eq!((answer.header("location"), answer.header("content-location")), (None, None));
 }

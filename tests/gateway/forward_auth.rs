@@ -120,3 +120,25 @@ async fn a_proxy_may_ask_with_the_requests_own_method_host_and_path() {
     assert_eq!(ask("evil.example", "/mcp").await, StatusCode::FORBIDDEN);
     assert_eq!(ask("mcp.example.com", "/elsewhere").await, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn a_fragment_does_not_get_around_the_rule_of_a_path() {
+    let world = World::start().await;
+    let token = bearer(&world.token("mcp:read mcp:execute").await);
+    // nginx states the target as it came, and passes it on like that; servers behind drop the fragment.
+    for uri in ["/mcp/admin#", "/mcp/admin#/x", "/mcp/admin#?y"] {
+        let answer = ask(&world, "GET", uri, &[("authorization", &token)]).await;
+        assert!(answer.status.is_client_error(), "{uri}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn headers_of_a_request_that_carries_no_message_are_not_believed() {
+    let world = World::with(|site| SiteSpec { trust_mcp_headers: true, upstream: None, ..site }).await;
+    let token = bearer(&world.token("mcp:read").await);
+    // The proxy need not show that this opens a WebSocket, through which anything may be called.
+    let claims =
+        [("authorization", token.as_str()), ("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/list")];
+    assert_eq!(ask(&world, "POST", "/mcp", &claims).await.status, StatusCode::OK);
+    assert_eq!(ask(&world, "GET", "/mcp", &claims).await.status, StatusCode::FORBIDDEN);
+}

@@ -1,7 +1,10 @@
 //! Which token opens what.
 
 use axum::http::{Method, StatusCode};
-use gateward::testing::server::OPAQUE_RESOURCE;
+use gateward::{
+    domain::{scope::Scope, scope_rule::ScopeRule},
+    testing::server::OPAQUE_RESOURCE,
+};
 
 use crate::world::{Answer, World};
 
@@ -154,4 +157,65 @@ async fn while_the_store_is_away_nothing_passes_and_nobody_is_told_to_log_in_aga
     assert_eq!(world.upstream.count(), 0);
     world.faults.heal();
     assert_eq!(ask().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_message_that_its_content_type_says_to_decode_otherwise_is_not_read() {
+    let world = World::start().await;
+    // To a server that believes the charset, as many do by way of iconv, the name is launch-specialist.
+    let hidden =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"+AGwAYQB1AG4AYwBo-+AC0-specialist"}}"#;
+    for content_type in [
+        "application/json; charset=utf-7",
+        "application/json;CHARSET=\"UTF-7\"",
+        "application/json; charset*=utf-8''utf-7",
+        "application/json; charset=utf-8; charset=utf-7",
+        "application/json; x=\"; charset=utf-8\"; charset = utf-7",
+    ] {
+        let answer = post(&world, &[("content-type", content_type)], hidden).await;
+        assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");
+    }
+    let twice = [("content-type", "application/json"), ("content-type", "application/json; charset=utf-7")];
+    assert_eq!(post(&world, &twice, hidden).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(world.upstream.count(), 0);
+    for plain in ["application/json", "application/json; charset=utf-8", "application/json;charset=\"UTF-8\""] {
+        assert_eq!(post(&world, &[("content-type", plain)], LIST).await.status, StatusCode::OK, "{plain}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_does_not_hide_behind_a_nul_or_bytes_that_are_no_text() {
+    let world = World::start().await;
+    for body in [
+        r#"{"method":"tools/call","params":{"name":"launch-specialist\u0000"}}"#,
+        r#"{"method":"tools/call\u0000","params":{"name":"launch-specialist"}}"#,
+        r#"{"method\u0000":"tools/call","method":"tools/list","params":{"name":"launch-specialist"}}"#,
+        r#"{"method":"tools/call","params":{"name\u0000":"launch-specialist","name":"whoami"}}"#,
+        "{\"method\":\"resources/read\",\"params\":{\"uri\":\"a\",\"ur\u{131}\":\"b\"}}",
+    ] {
+        assert_eq!(post(&world, &[], body).await.status, StatusCode::BAD_REQUEST, "{body}");
+    }
+    let token = world.token("mcp:read").await;
+    let bytes = b"{\"method\":\"tools/list\",\"x\":\"\xc3\"}".to_vec();
+    let answer = world.call(Method::POST, "/mcp").bearer(&token).body(bytes).send().await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn no_case_of_a_path_or_a_method_gets_around_its_rule() {
+    let delete =
+        ScopeRule { methods: vec!["DELETE".into()], scope: Scope::parse("mcp:write").unwrap(), ..ScopeRule::default() };
+    let world = World::with(|mut site| {
+        site.rules.rules.push(delete);
+        site
+    })
+    .await;
+    let token = world.token("mcp:read").await;
+    // Servers are there that tell neither apart, as Express does with paths and hypercorn with methods.
+    for (method, path) in [("GET", "/mcp/Admin"), ("GET", "/mcp/%41DMIN/x"), ("delete", "/mcp"), ("Delete", "/mcp")] {
+        let answer = world.call(method.parse().unwrap(), path).bearer(&token).send().await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}");
+    }
+    assert_eq!(world.upstream.count(), 0);
 }

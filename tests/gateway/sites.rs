@@ -125,8 +125,37 @@ async fn a_page_of_the_server_behind_cannot_act_in_the_login_page_of_the_same_or
 async fn a_site_without_a_path_leaves_probes_under_other_names_alone() {
     let world =
         World::with(|site| SiteSpec { uri: ResourceUri::parse("https://mcp.example.com").unwrap(), ..site }).await;
-    for path in ["/livez", "/oauth/forward-auth"] {
-        let answer = world.call(Method::GET, path).host("10.0.0.1:3000").send().await;
-        assert!(answer.status != StatusCode::MISDIRECTED_REQUEST && answer.status != StatusCode::NOT_FOUND, "{path}");
+    let at = async |path: &str| world.call(Method::GET, path).host("10.0.0.1:3000").send().await.status;
+    assert_eq!((at("/livez").await, at("/readyz").await), (StatusCode::OK, StatusCode::OK));
+    // It does not say what it asks about; but it is answered.
+    assert_eq!(at("/oauth/forward-auth").await, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn no_case_of_a_path_leads_to_a_site_below_with_the_token_of_the_one_above() {
+    let world = World::with_sites(|upstream| {
+        let below = SiteSpec {
+            uri: ResourceUri::parse("https://mcp.example.com/mcp/files").unwrap(),
+            upstream: Some(format!("{}/files", upstream.url()).parse().unwrap()),
+            ..site(upstream)
+        };
+        vec![site(upstream), below]
+    })
+    .await;
+    let token = world.token("mcp:read").await;
+    for path in ["/mcp/Files", "/mcp/%46iles/x"] {
+        // Were the server behind to make no difference, this would be the other resource.
+        let answer = world.call(Method::GET, path).bearer(&token).send().await;
+        assert!(answer.status.is_client_error(), "{path}: {}", answer.status);
+        let asked = world
+            .call(Method::GET, "/oauth/forward-auth")
+            .host("localhost:3000")
+            .bearer(&token)
+            .header("x-forwarded-method", "GET")
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-host", HOST)
+            .header("x-forwarded-uri", path);
+        assert_eq!(asked.send().await.status, StatusCode::FORBIDDEN, "{path}");
     }
+    assert_eq!(world.upstream.count(), 0);
 }

@@ -152,3 +152,35 @@ async fn an_orderly_end_does_not_wait_for_streams() {
     assert_eq!(next(&mut body).await, None);
     assert_closes(socket).await;
 }
+
+#[tokio::test]
+async fn a_rule_for_messages_of_one_http_method_holds_for_a_websocket_too() {
+    let world = World::with(|mut site| {
+        for rule in &mut site.rules.rules {
+            rule.methods = vec!["POST".into()];
+        }
+        site
+    })
+    .await;
+    let (address, _stop, _) = world.listen().await;
+    let (_, answer) = open_socket(address, &world.token("mcp:read").await).await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn whoever_takes_nothing_of_an_event_stream_does_not_keep_it_open() {
+    let world = World::start().await;
+    let (address, _stop, _) = world.listen().await;
+    let token = world.token("mcp:read").await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let head = format!("GET /mcp/events HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\n\r\n");
+    client.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(client.read_u8().await.unwrap(), b'H');
+    // More than two kernels keep for anybody.
+    let long = "x".repeat(1 << 20);
+    for _ in 0..32 {
+        world.upstream.event(&long);
+    }
+    world.upstream.deserted().await;
+}

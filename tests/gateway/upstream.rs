@@ -44,6 +44,7 @@ impl Upstream {
             .route("/base/switches", any(|| async { StatusCode::SWITCHING_PROTOCOLS }))
             .route("/base/never", any(std::future::pending::<Response>))
             .route("/base/moves", any(moves))
+            .route("/base/leaves", any(leaves))
             .fallback(tell)
             .with_state(upstream.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
@@ -63,12 +64,23 @@ impl Upstream {
         self.seen.lock().unwrap().len()
     }
 
+    /// Whether any of them was for this target.
+    pub(crate) fn was_asked_for(&self, target: &str) -> bool {
+        self.seen.lock().unwrap().iter().any(|seen| seen["target"] == target)
+    }
+
     /// Sends an event to whoever listens at `/events`.
     pub(crate) fn event(&self, text: &str) {
         let events = self.events.lock().unwrap();
         let sender = events.as_ref().expect("somebody listens");
         // Whoever listened may be gone, which is for the test to see.
         let _ = sender.send(Bytes::from(format!("data: {text}\n\n")));
+    }
+
+    /// Waits until nobody listens at `/events` any more.
+    pub(crate) async fn deserted(&self) {
+        let events = self.events.lock().unwrap().clone().expect("somebody listened");
+        events.closed().await;
     }
 
     fn note(&self, request: &Value) {
@@ -118,6 +130,12 @@ async fn socket(State(upstream): State<Upstream>, mut request: Request) -> Respo
         }
     });
     (StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "websocket")]).into_response()
+}
+
+/// To a place of its own that is outside of the site.
+async fn leaves(State(upstream): State<Upstream>) -> Response {
+    let there = format!("http://{}/login", upstream.address.unwrap());
+    (StatusCode::FOUND, [("location", there.clone()), ("content-location", there)]).into_response()
 }
 
 async fn moves(State(upstream): State<Upstream>) -> Response {

@@ -147,6 +147,7 @@ impl World {
         let (app, routes) = (self.server.app.clone(), self.routes.clone());
         let options = ServeOptions {
             header_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(1),
             drain_delay: Duration::ZERO,
             grace: Duration::from_secs(60),
         };

@@ -87,6 +87,7 @@ fn host(server: &TestServer, listener: TcpListener) -> Hosted {
     let app = server.app.clone();
     let options = ServeOptions {
         header_timeout: Duration::from_secs(30),
+        stall_timeout: Duration::from_secs(30),
         drain_delay: Duration::ZERO,
         grace: Duration::from_secs(1),
     };

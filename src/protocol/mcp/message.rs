@@ -25,12 +25,13 @@ pub enum Message {
 impl Message {
     /// Reads a body.
     pub fn parse(body: &[u8]) -> Result<Self, UnreadableMessage> {
-        let first = body.trim_ascii_start().first();
-        if first == Some(&b'[') {
-            let Batch(calls) = serde_json::from_slice(body).map_err(|_| UnreadableMessage::Body)?;
+        // All of it: the parser would not look at what it skips, and decoders differ in how much a broken character takes with it.
+        let body = std::str::from_utf8(body).map_err(|_| UnreadableMessage::Body)?;
+        if body.trim_ascii_start().starts_with('[') {
+            let Batch(calls) = serde_json::from_str(body).map_err(|_| UnreadableMessage::Body)?;
             return Ok(Self::Batch(calls));
         }
-        let Rpc(call) = serde_json::from_slice(body).map_err(|_| UnreadableMessage::Body)?;
+        let Rpc(call) = serde_json::from_str(body).map_err(|_| UnreadableMessage::Body)?;
         Ok(Self::Single(call))
     }
 
@@ -69,13 +70,22 @@ impl<'de> Deserialize<'de> for Batch {
     }
 }
 
-/// A member of an object, which must not appear under another spelling: some readers ignore case, as Unicode folds it.
+/// A text that ends here for readers in C.
+const NUL: char = '\0';
+
+/// A member of an object, which must not appear under another spelling: some readers ignore case, as Unicode or Java folds it, and
+/// some what follows a NUL.
 fn is_member(key: &str, name: &'static str) -> Result<bool, &'static str> {
     if key == name {
         return Ok(true);
     }
-    let folded = key.chars().flat_map(char::to_lowercase).map(|c| if c == '\u{17f}' { 's' } else { c });
-    if folded.eq(name.chars().flat_map(char::to_lowercase)) { Err("a member in another spelling") } else { Ok(false) }
+    let folded = key.chars().flat_map(char::to_lowercase).filter(|c| *c != '\u{307}').map(|c| match c {
+        '\u{17f}' => 's',
+        '\u{131}' => 'i',
+        c => c,
+    });
+    let is_other = key.contains(NUL) || folded.eq(name.chars().flat_map(char::to_lowercase));
+    if is_other { Err("a member in another spelling") } else { Ok(false) }
 }
 
 /// Sets a member once.
@@ -105,10 +115,13 @@ impl<'de> Deserialize<'de> for Rpc {
                     }
                 }
                 let Some(method) = method else { return Ok(Rpc(None)) };
+                if method.contains(NUL) {
+                    return Err(de::Error::custom("a method that ends in two places"));
+                }
                 let params = params.unwrap_or_default();
                 let text = |member: Option<Member>| match member {
-                    Some(Member::Text(text)) => Ok(Some(text)),
-                    Some(Member::Other) | None => Err(de::Error::custom("a name that is no text")),
+                    Some(Member::Text(text)) if !text.contains(NUL) => Ok(Some(text)),
+                    Some(Member::Text(_) | Member::Other) | None => Err(de::Error::custom("a name that is no text")),
                 };
                 let name = match named(&method) {
                     Named::ByName => text(params.name)?,
