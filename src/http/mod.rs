@@ -20,7 +20,6 @@ mod revoke;
 mod router;
 pub mod serve;
 mod sign_in;
-mod stall;
 mod token;
 
 use std::{

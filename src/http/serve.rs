@@ -12,10 +12,11 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-use super::{App, stall::Stalling};
+use super::App;
 
 /// What the operator decides about connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,11 @@ fn connect(
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(64 * 1024);
-    let stream = Stalling::new(stream, options.stall_timeout);
+    // Whoever stops reading makes writing wait, and nothing that is written is looked at meanwhile: neither the end of a token nor
+    // that of the server.
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(options.stall_timeout));
+    let stream = Box::pin(stream);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     let connection = connections.watch(connection);
     tokio::spawn(async move {
