@@ -37,6 +37,7 @@ use axum::{
 };
 use tokio::sync::watch;
 use tower::ServiceExt;
+use tracing::Instrument;
 
 pub use self::{forward_auth::FORWARD_AUTH, proxy::UpstreamError, site::SiteSpec};
 use self::{proxy::Upstreams, site::Site, verifier::AuthorityVerifier};
@@ -184,7 +185,8 @@ impl Gateway {
         };
         self.0.trusted_proxies.apply(&mut request);
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        Ok(site.answer(request, peer).await)
+        let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
+        Ok(site.answer(request, peer).instrument(span).await)
     }
 
     /// The metadata of a site (RFC 9728). Below the host alone, that of its only site, or of the one that has no path.
