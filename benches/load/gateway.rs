@@ -16,11 +16,12 @@ use axum::{Json, Router, body::Bytes};
 use core_affinity::CoreId;
 use gateward::{
     domain::{
+        guarded::GuardedResource,
         resource::ResourceUri,
         scope::Scope,
         scope_rule::{Pattern, ScopeRule, ScopeRules},
     },
-    gateway::{Gateway, GatewayOptions, SiteSpec},
+    gateway::{Gateway, GatewayOptions},
     http::{App, TrustedProxies, path, router},
     port::clock::Clock,
     resource::SystemClock,
@@ -134,7 +135,7 @@ fn serve_upstream(runtime: &Runtime) -> SocketAddr {
 
 /// `gateward serve` with the resource of the tests that has JWTs, and the one that has opaque tokens, before the same upstream.
 fn gateway(core: CoreId, upstream: SocketAddr, rules: ScopeRules) -> Subject {
-    let site = |uri: &str| SiteSpec {
+    let site = |uri: &str| GuardedResource {
         uri: ResourceUri::parse(uri).unwrap(),
         name: "Notes".into(),
         rules: rules.clone(),

@@ -12,10 +12,10 @@ use super::{
     output,
 };
 use crate::{
-    config::Guarded,
     domain::{
         account::Username,
         client::{AuthenticationMethod, ClientEntry, GrantType},
+        guarded::GuardedResource,
         identifier::ClientId,
         time::Timestamp,
     },
@@ -40,7 +40,7 @@ pub(super) async fn prepare(assembly: &Assembly, now: Timestamp) -> Result<(), F
         output::line("          (shown once; `gateward user set-password admin` makes a new one)")?;
         output::line("")?;
     }
-    for Guarded { uri, scopes, upstream, .. } in &assembly.config.guarded {
+    for GuardedResource { uri, scopes, upstream, .. } in &assembly.config.guarded {
         let behind = upstream.as_ref().map(|url| format!("  in front of {url}")).unwrap_or_default();
         output::line(&format!("resource: {uri}  [{scopes}]{behind}"))?;
     }

@@ -2,8 +2,7 @@
 
 use super::{compose::Assembly, failure::Failure};
 use crate::{
-    config::Guarded,
-    gateway::{Gateway, GatewayOptions, SiteSpec},
+    gateway::{Gateway, GatewayOptions},
     http::{App, TrustedProxies},
 };
 
@@ -12,12 +11,6 @@ pub(super) fn compose(app: &App, assembly: &Assembly, trusted_proxies: TrustedPr
     let crate::config::GatewayOptions { body_limit, connect_timeout, response_timeout, recheck } =
         assembly.config.gateway;
     let options = GatewayOptions { trusted_proxies, body_limit, connect_timeout, response_timeout, recheck };
-    let sites = assembly.config.guarded.iter().cloned().map(site).collect();
-    Gateway::new(app, &assembly.clock, sites, &options)
+    Gateway::new(app, &assembly.clock, assembly.config.guarded.clone(), &options)
         .map_err(|error| Failure::configuration(format!("the gateway: {error}")))
-}
-
-fn site(guarded: Guarded) -> SiteSpec {
-    let Guarded { uri, name, rules, scopes, upstream, allowed_origins, trust_mcp_headers } = guarded;
-    SiteSpec { uri, name, rules, scopes, upstream, allowed_origins, trust_mcp_headers }
 }

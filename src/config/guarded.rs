@@ -11,31 +11,13 @@ use super::{
     upstream::{self, Front},
 };
 use crate::domain::{
+    guarded::GuardedResource,
     issuer::Issuer,
     request_path::PathPrefix,
-    resource::{Resource, ResourceUri, Resources},
+    resource::{Resource, Resources},
     scope::Scope,
     scope_rule::{Pattern, ScopeRule, ScopeRules},
 };
-
-/// A resource as the one who judges requests to it sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Guarded {
-    /// Its registered name: what its tokens carry.
-    pub uri: ResourceUri,
-    /// For people.
-    pub name: String,
-    /// What requests need.
-    pub rules: ScopeRules,
-    /// Every scope of the resource.
-    pub scopes: Scope,
-    /// The MCP server behind, if this server is its gateway: http or https, without user, query and fragment.
-    pub upstream: Option<Url>,
-    /// Web pages whose scripts may call it, beside those of the resource itself; `*` for any. In the form of an `Origin` header.
-    pub allowed_origins: Vec<String>,
-    /// Forward authentication judges by `Mcp-Method` and `Mcp-Name`, without the body.
-    pub trust_mcp_headers: bool,
-}
 
 /// What of this server itself must not be mistaken for an MCP server; `None` where that could not be read.
 #[derive(Debug, Clone, Copy)]
@@ -44,18 +26,18 @@ pub(super) struct Own<'a> {
     pub(super) listen: Option<&'a [SocketAddr]>,
 }
 
-pub(super) fn read(root: Reader<'_>, resources: Option<&Resources>, own: Own<'_>) -> Option<Vec<Guarded>> {
+pub(super) fn read(root: Reader<'_>, resources: Option<&Resources>, own: Own<'_>) -> Option<Vec<GuardedResource>> {
     let tables = root.tables("resources", "resources")?;
     // Without the resources, what is wrong beside them is told all the same.
     let resource = |at: usize| resources.and_then(|resources| resources.iter().nth(at));
-    let guarded: Vec<Option<Guarded>> =
+    let guarded: Vec<Option<GuardedResource>> =
         tables.iter().enumerate().map(|(at, table)| guarded(*table, resource(at), own)).collect();
-    let guarded = guarded.into_iter().collect::<Option<Vec<Guarded>>>()?;
+    let guarded = guarded.into_iter().collect::<Option<Vec<GuardedResource>>>()?;
     upstream::check_all(&tables, &guarded)?;
     Some(guarded)
 }
 
-fn guarded(table: Reader<'_>, resource: Option<&Resource>, own: Own<'_>) -> Option<Guarded> {
+fn guarded(table: Reader<'_>, resource: Option<&Resource>, own: Own<'_>) -> Option<GuardedResource> {
     let base = table.parse("required_scope", |text| scope_of(resource, text));
     let rules = rules(table, resource);
     let upstream = table.optional("upstream", upstream::parse);
@@ -81,7 +63,7 @@ fn guarded(table: Reader<'_>, resource: Option<&Resource>, own: Own<'_>) -> Opti
             return None;
         }
     }
-    Some(Guarded {
+    Some(GuardedResource {
         uri: resource.uri.clone(),
         name: resource.name.clone(),
         rules: ScopeRules { base: base?, rules: rules? },

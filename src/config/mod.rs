@@ -49,7 +49,6 @@ use reader::{Context, Reader};
 pub use self::{
     clients::ClientSpec,
     gateway::GatewayOptions,
-    guarded::Guarded,
     keys::{Keys, MasterKey},
     load::{load, process_environment},
     log::{Log, LogFormat},
@@ -62,6 +61,7 @@ pub use self::{
 };
 use crate::{
     domain::{
+        guarded::GuardedResource,
         issuer::Issuer,
         key::KeySchedule,
         policy::{CLOCK_SKEW, ConsentPolicy, KeyPolicy, Lifetimes, LoginPolicy, Policy, RegistrationPolicy},
@@ -114,7 +114,7 @@ pub struct Config {
     pub gateway: GatewayOptions,
     pub resources: Resources,
     /// What requests to each of the resources need, in the same order.
-    pub guarded: Vec<Guarded>,
+    pub guarded: Vec<GuardedResource>,
     /// Clients that follow the configuration at every start.
     pub clients: Vec<ClientSpec>,
     /// Humans that follow the configuration at every start.

@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use url::{Host, Url};
 
-use super::{guarded::Guarded, reader::Reader};
+use super::reader::Reader;
 use crate::domain::{
+    guarded::GuardedResource,
     issuer::Issuer,
     request_path::{PathPrefix, RequestPath},
     resource::ResourceUri,
@@ -134,7 +135,7 @@ pub(super) fn reaches(url: &Url, listen: SocketAddr) -> bool {
 }
 
 /// Looks at all resources with a server behind, each beside the others.
-pub(super) fn check_all(tables: &[Reader<'_>], guarded: &[Guarded]) -> Option<()> {
+pub(super) fn check_all(tables: &[Reader<'_>], guarded: &[GuardedResource]) -> Option<()> {
     let fronts: Vec<Option<Front>> =
         guarded.iter().map(|guarded| guarded.upstream.as_ref().and_then(|_| Front::of(&guarded.uri).ok())).collect();
     let mut sound = Some(());

@@ -12,6 +12,7 @@ pub mod client;
 pub mod code;
 pub mod credential;
 pub mod grant;
+pub mod guarded;
 pub mod identifier;
 pub mod issuer;
 pub mod key;

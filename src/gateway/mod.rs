@@ -39,9 +39,10 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-pub use self::{forward_auth::FORWARD_AUTH, proxy::UpstreamError, site::SiteSpec};
+pub use self::{forward_auth::FORWARD_AUTH, proxy::UpstreamError};
 use self::{proxy::Upstreams, site::Site, verifier::AuthorityVerifier};
 use crate::{
+    domain::guarded::GuardedResource,
     http::{App, TrustedProxies, respond::plain_error},
     port::clock::Clock,
     protocol::protected_resource::WELL_KNOWN,
@@ -103,13 +104,13 @@ impl Gateway {
     pub fn new(
         app: &App,
         clock: &Arc<dyn Clock>,
-        specs: Vec<SiteSpec>,
+        specs: Vec<GuardedResource>,
         options: &GatewayOptions,
     ) -> Result<Self, NoGateway> {
         let authority = app.authority();
         let upstreams = Upstreams::new(options.connect_timeout, options.response_timeout).map_err(NoGateway::Tls)?;
         let streams_end: watch::Receiver<bool> = app.streams_end();
-        let site = |spec: SiteSpec| {
+        let site = |spec: GuardedResource| {
             let unreachable = spec.upstream.is_none();
             let verifier = Arc::new(AuthorityVerifier::new(authority.clone(), spec.uri.clone()));
             let site = Site::new(spec, authority.issuer.as_str(), options, |resource| {

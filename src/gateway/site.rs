@@ -25,33 +25,12 @@ use super::{
 };
 use crate::{
     domain::{
+        guarded::GuardedResource,
         request_path::{PathPrefix, RequestPath},
-        resource::ResourceUri,
-        scope::Scope,
-        scope_rule::ScopeRules,
     },
     http::respond::plain_error,
     resource::{InvalidProtection, ProtectedResource, Protection, ProtectionLayer, RequestHead},
 };
-
-/// What the operator says about a protected resource.
-#[derive(Debug, Clone)]
-pub struct SiteSpec {
-    /// As clients see it.
-    pub uri: ResourceUri,
-    /// For humans.
-    pub name: String,
-    /// What its requests need.
-    pub rules: ScopeRules,
-    /// Every scope that it knows.
-    pub scopes: Scope,
-    /// The server behind. Without one, only forward authentication judges its requests.
-    pub upstream: Option<Url>,
-    /// Origins of pages that may call it, beside its own; `*` for any.
-    pub allowed_origins: Vec<String>,
-    /// Whether forward authentication may believe `Mcp-Method` and `Mcp-Name`.
-    pub trust_mcp_headers: bool,
-}
 
 pub(super) struct Site {
     /// Host and port, without a default one.
@@ -71,7 +50,7 @@ pub(super) struct Site {
 impl Site {
     /// `common` is what holds for every site.
     pub(super) fn new(
-        spec: SiteSpec,
+        spec: GuardedResource,
         issuer: &str,
         options: &GatewayOptions,
         common: impl Fn(ProtectedResource) -> ProtectedResource,

@@ -120,7 +120,7 @@ async fn a_server_behind_that_is_silent_or_gone_has_an_answer_of_its_own() {
     let world = World::start().await;
     let silent = world.get("/mcp/never").await;
     assert_eq!((silent.status, silent.header("retry-after")), (StatusCode::GATEWAY_TIMEOUT, Some("2")));
-    let world = World::with(|site| gateward::gateway::SiteSpec {
+    let world = World::with(|site| gateward::domain::guarded::GuardedResource {
         upstream: Some("http://127.0.0.1:1/base".parse().unwrap()),
         ..site
     })
@@ -131,7 +131,7 @@ async fn a_server_behind_that_is_silent_or_gone_has_an_answer_of_its_own() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_whether_or_not_its_length_is_stated() {
-    let world = World::with(|site| gateward::gateway::SiteSpec {
+    let world = World::with(|site| gateward::domain::guarded::GuardedResource {
         rules: gateward::domain::scope_rule::ScopeRules::default(),
         ..site
     })

@@ -1,7 +1,7 @@
 //! What somebody else's proxy is told when it asks.
 
 use axum::http::{Method, StatusCode};
-use gateward::gateway::SiteSpec;
+use gateward::domain::guarded::GuardedResource;
 
 use crate::world::{Answer, World};
 
@@ -59,7 +59,7 @@ async fn as_no_body_is_seen_the_most_that_it_could_call_is_needed() {
 
 #[tokio::test]
 async fn headers_are_believed_where_the_operator_says_that_the_server_behind_compares_them() {
-    let world = World::with(|site| SiteSpec { trust_mcp_headers: true, upstream: None, ..site }).await;
+    let world = World::with(|site| GuardedResource { trust_mcp_headers: true, upstream: None, ..site }).await;
     let token = bearer(&world.token("mcp:read").await);
     let asked = async |version: &str, method: &str| {
         let headers = [
@@ -134,7 +134,7 @@ async fn a_fragment_does_not_get_around_the_rule_of_a_path() {
 
 #[tokio::test]
 async fn headers_of_a_request_that_carries_no_message_are_not_believed() {
-    let world = World::with(|site| SiteSpec { trust_mcp_headers: true, upstream: None, ..site }).await;
+    let world = World::with(|site| GuardedResource { trust_mcp_headers: true, upstream: None, ..site }).await;
     let token = bearer(&world.token("mcp:read").await);
     // The proxy need not show that this opens a WebSocket, through which anything may be called.
     let claims =

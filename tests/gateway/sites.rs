@@ -1,7 +1,7 @@
 //! Which requests belong to a site, and whose pages may send them.
 
 use axum::http::{Method, StatusCode};
-use gateward::{domain::resource::ResourceUri, gateway::SiteSpec};
+use gateward::domain::{guarded::GuardedResource, resource::ResourceUri};
 
 use crate::world::{HOST, World, site};
 
@@ -93,7 +93,7 @@ async fn the_metadata_is_at_both_addresses_of_its_host_and_of_no_other() {
 #[tokio::test]
 async fn of_two_sites_at_one_host_the_longer_path_decides() {
     let world = World::with_sites(|upstream| {
-        let below = SiteSpec {
+        let below = GuardedResource {
             uri: ResourceUri::parse("https://mcp.example.com/mcp/files").unwrap(),
             name: "Files".into(),
             ..site(upstream)
@@ -124,7 +124,8 @@ async fn a_page_of_the_server_behind_cannot_act_in_the_login_page_of_the_same_or
 #[tokio::test]
 async fn a_site_without_a_path_leaves_probes_under_other_names_alone() {
     let world =
-        World::with(|site| SiteSpec { uri: ResourceUri::parse("https://mcp.example.com").unwrap(), ..site }).await;
+        World::with(|site| GuardedResource { uri: ResourceUri::parse("https://mcp.example.com").unwrap(), ..site })
+            .await;
     let at = async |path: &str| world.call(Method::GET, path).host("10.0.0.1:3000").send().await.status;
     assert_eq!((at("/livez").await, at("/readyz").await), (StatusCode::OK, StatusCode::OK));
     // It does not say what it asks about; but it is answered.
@@ -134,7 +135,7 @@ async fn a_site_without_a_path_leaves_probes_under_other_names_alone() {
 #[tokio::test]
 async fn no_case_of_a_path_leads_to_a_site_below_with_the_token_of_the_one_above() {
     let world = World::with_sites(|upstream| {
-        let below = SiteSpec {
+        let below = GuardedResource {
             uri: ResourceUri::parse("https://mcp.example.com/mcp/files").unwrap(),
             upstream: Some(format!("{}/files", upstream.url()).parse().unwrap()),
             ..site(upstream)

@@ -10,12 +10,13 @@ use axum::{
 };
 use gateward::{
     domain::{
+        guarded::GuardedResource,
         request_path::PathPrefix,
         resource::ResourceUri,
         scope::Scope,
         scope_rule::{Pattern, ScopeRule, ScopeRules},
     },
-    gateway::{Gateway, GatewayOptions, SiteSpec},
+    gateway::{Gateway, GatewayOptions},
     http::{
         TrustedProxies, router,
         serve::{ServeOptions, serve},
@@ -66,8 +67,8 @@ pub(crate) fn rules() -> ScopeRules {
 }
 
 /// What the operator says, unless a test says otherwise.
-pub(crate) fn site(upstream: &Upstream) -> SiteSpec {
-    SiteSpec {
+pub(crate) fn site(upstream: &Upstream) -> GuardedResource {
+    GuardedResource {
         uri: ResourceUri::parse(RESOURCE).unwrap(),
         name: "Notes".into(),
         rules: rules(),
@@ -83,16 +84,16 @@ impl World {
         Self::with(|site| site).await
     }
 
-    pub(crate) async fn with(change: impl FnOnce(SiteSpec) -> SiteSpec) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(GuardedResource) -> GuardedResource) -> Self {
         Self::with_sites(|upstream| vec![change(site(upstream))]).await
     }
 
-    pub(crate) async fn with_sites(sites: impl FnOnce(&Upstream) -> Vec<SiteSpec>) -> Self {
+    pub(crate) async fn with_sites(sites: impl FnOnce(&Upstream) -> Vec<GuardedResource>) -> Self {
         Self::at(ISSUER, sites).await
     }
 
     /// Another issuer.
-    pub(crate) async fn at(issuer: &str, sites: impl FnOnce(&Upstream) -> Vec<SiteSpec>) -> Self {
+    pub(crate) async fn at(issuer: &str, sites: impl FnOnce(&Upstream) -> Vec<GuardedResource>) -> Self {
         let faults = Faults::default();
         let server =
             TestServer::builder().issuer(issuer).stores(|stores| faults.wrap(stores)).start().await.with_user().await;

@@ -6,7 +6,7 @@ use crate::domain::{
     scope_rule::{Calls, ScopeRules},
 };
 
-fn guarded(more: &str) -> Guarded {
+fn guarded(more: &str) -> GuardedResource {
     read(&format!("{MINIMAL}{more}")).unwrap().guarded.remove(0)
 }
 
