@@ -82,9 +82,7 @@ impl PathPrefix {
         let path = RequestPath::parse(text)?;
         Ok(Self(path.as_str().trim_end_matches('/').into()))
     }
-}
 
-impl PathPrefix {
     /// The text: without a slash at the end, empty for everything.
     pub fn as_str(&self) -> &str {
         &self.0
