@@ -20,8 +20,8 @@ pub struct RequestPath<'a>(Cow<'a, str>);
 impl<'a> RequestPath<'a> {
     /// Reads the path of a request target, without its query.
     ///
-    /// Refused are dot segments and empty segments, slashes, backslashes and NUL in any spelling, parameters of segments (`;`),
-    /// and malformed escapes.
+    /// Refused are dot segments, empty segments (but for a slash at the end), escaped slashes, backslashes and control characters in
+    /// any spelling, parameters of segments (`;`), escaped percent signs, malformed escapes, and what is not ASCII.
     pub fn parse(path: &'a str) -> Result<Self, AmbiguousPath> {
         let canonical = if path.contains('%') { Cow::Owned(unescape(path)?) } else { Cow::Borrowed(path) };
         let below = canonical.strip_prefix('/').ok_or(AmbiguousPath)?;
