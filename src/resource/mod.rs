@@ -35,7 +35,8 @@
 //!   the metadata too, and clients would find no authorization server.
 //! - Web pages need CORS around the layer (`tower_http::cors::CorsLayer`, with `authorization` among the headers that are allowed and
 //!   `www-authenticate` among those that are exposed): the question that a browser asks first carries no token. `Origin` and `Host` are
-//!   not looked at here: MCP servers have to (rmcp does), unless they stand behind the gateway.
+//!   not looked at here: MCP servers have to (rmcp judges `Host`, and `Origin` once it
+//!   is told which: `enforce_origin_validation`).
 //! - What is needed adds up over all rules; nothing takes away from what [`scope`](ProtectedResource::scope) asks for.
 //! - Where a rule depends on what a message calls, bodies are read, up to a limit, and must be JSON-RPC that can be read in only one
 //!   way. See [`trust_mcp_headers`](ProtectedResource::trust_mcp_headers) for servers that make this unnecessary.
