@@ -145,8 +145,8 @@ impl ProtectedResource {
         self.rule(scope, || Ok(ScopeRule { methods: vec![method.as_str().into()], ..ScopeRule::default() }))
     }
 
-    /// What calling a tool needs beside that. A star at the end stands for anything: `launch-*`. Every POST is then read, and refused
-    /// if it is no JSON-RPC.
+    /// What calling a tool needs beside that. A star at the end stands for anything: `launch-*`. To know what is called, bodies
+    /// of requests are read from then on, at every path, and refused if they are no JSON-RPC.
     #[must_use]
     pub fn tool(self, name: &str, scope: &str) -> Self {
         self.mcp("tools/call", name, scope)
