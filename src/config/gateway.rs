@@ -9,9 +9,9 @@ use super::reader::Reader;
 pub struct GatewayOptions {
     /// The longest request body, in bytes.
     pub body_limit: usize,
-    /// For a connection to the server behind, without TLS.
+    /// For a connection (TCP) to the server behind. TLS counts as part of the answer.
     pub connect_timeout: Duration,
-    /// From the beginning of the request until the server behind begins its answer.
+    /// From the moment at which a request is passed on, its body still on the way, until the server behind begins its answer.
     pub response_timeout: Duration,
     /// How often the token behind an open stream is looked at again.
     pub recheck: Duration,

@@ -20,8 +20,9 @@ pub struct RequestPath<'a>(Cow<'a, str>);
 impl<'a> RequestPath<'a> {
     /// Reads the path of a request target, without its query.
     ///
-    /// Refused are dot segments and empty segments, slashes, backslashes and NUL in any spelling, parameters of segments (`;`),
-    /// what does not belong to a path (`?`, `#`), and malformed escapes.
+    /// Refused are dot segments, empty segments (but for a slash at the end), escaped slashes, backslashes and control characters in
+    /// any spelling, parameters of segments (`;`), escaped percent signs, malformed escapes, and what does not belong to a path
+    /// (`?`, `#`, what is not ASCII).
     pub fn parse(path: &'a str) -> Result<Self, AmbiguousPath> {
         let canonical = if path.contains('%') { Cow::Owned(unescape(path)?) } else { Cow::Borrowed(path) };
         let below = canonical.strip_prefix('/').ok_or(AmbiguousPath)?;
@@ -90,9 +91,7 @@ impl PathPrefix {
         let path = RequestPath::parse(text)?;
         Ok(Self(path.as_str().trim_end_matches('/').into()))
     }
-}
 
-impl PathPrefix {
     /// The text: without a slash at the end, empty for everything.
     pub fn as_str(&self) -> &str {
         &self.0

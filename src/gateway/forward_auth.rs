@@ -2,13 +2,12 @@
 //!
 //! It shows the head of the request: its headers as they came, and either
 //!
-//! - `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri` (nginx, Traefik, Caddy), which it must write itself, for whoever writes them decides
-//!   which rules hold; or
+//! - `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri` (nginx, Traefik, Caddy), which it must write itself, for whoever writes them
+//!   decides which rules hold; or
 //! - the request's own method and `Host`, with its path and query behind that of this endpoint (Envoy's `path_prefix`).
 //!
-//! The answer is 200 with the identity in headers, or what the client is to
-//! be told. As no body is seen, rules about MCP messages fit everything that they could fit, unless the resource has
-//! `trust_mcp_headers`.
+//! The answer is 200 with the identity in headers, or what the client is to be told. As no body is seen, rules about MCP messages fit
+//! everything that they could fit, unless the resource has `trust_mcp_headers`.
 //!
 //! Whoever asks with a token of their own learns what it is worth, as they would from the resource itself; so nobody is kept from it.
 
@@ -17,6 +16,8 @@ use axum::{
     extract::Request,
     http::{HeaderMap, Response, StatusCode, request::Parts},
 };
+
+use tracing::debug;
 
 use super::{Gateway, headers::write_identity, host, site::Site, without_default_port};
 use crate::{
@@ -51,6 +52,8 @@ impl Gateway {
             ))
         })?;
         let site = Site::of(self.0.sites.iter(), &asked.host, asked.path).ok_or_else(|| {
+            // The answer stays with the proxy, and whoever has to correct its configuration sees only a 403.
+            debug!(host = asked.host, path = asked.path, "a proxy asks about a place where no resource is");
             Box::new(plain_error(
                 StatusCode::FORBIDDEN,
                 "access_denied",

@@ -56,9 +56,9 @@ pub struct GatewayOptions {
     pub trusted_proxies: TrustedProxies,
     /// The longest request body, in bytes.
     pub body_limit: usize,
-    /// How long a connection to a server behind may take.
+    /// How long a connection (TCP) to a server behind may take.
     pub connect_timeout: Duration,
-    /// How long a server behind may take until it begins to answer.
+    /// How long a server behind may take until it begins to answer, from the moment at which the request is passed on.
     pub response_timeout: Duration,
     /// How often the token behind an open stream is looked at again.
     pub recheck: Duration,
@@ -245,7 +245,7 @@ fn misdirected() -> Response<Body> {
     )
 }
 
-/// A 503 that says when to come again.
+/// The server behind did not answer: `status`, and when to come again.
 fn unavailable(status: StatusCode, description: &'static str) -> Response<Body> {
     let mut response = plain_error(status, "temporarily_unavailable", description);
     response.headers_mut().insert(RETRY_AFTER, 2.into());

@@ -55,7 +55,7 @@ pub(super) struct Upstreams {
 #[derive(Debug, Error)]
 pub enum UpstreamError {
     /// No connection, or one that broke.
-    #[error("the server behind cannot be reached: {0}")]
+    #[error("the server behind cannot be reached, or broke off")]
     Unreachable(#[from] hyper_util::client::legacy::Error),
     /// It did not begin to answer in time.
     #[error("the server behind does not answer")]

@@ -39,8 +39,11 @@ pub enum InvalidProtection {
     #[error("the scope {0:?}: {1}")]
     Scope(String, InvalidScope),
     /// A path of a rule can be read in two ways.
-    #[error("the path {0:?}: {1}")]
+    #[error("the path {0:?} of a rule: it must begin with a slash, without dots, `//`, `;` or `%2f` ({1})")]
     Path(String, AmbiguousPath),
+    /// A rule asks for no scope: what it is about would need nothing.
+    #[error("a rule without a scope permits what it seems to protect: name at least one")]
+    RuleWithoutScope,
     /// A pattern of a rule is none.
     #[error("the pattern {0:?}: {1}")]
     Pattern(String, InvalidPattern),
@@ -90,6 +93,9 @@ pub struct ProtectedResource {
 
 impl ProtectedResource {
     /// A resource, by the URI that clients call it by, and the issuer of its tokens.
+    ///
+    /// Both as the authorization server knows them: the `uri` of a `[[resources]]`, and its `issuer`. A mistake in either shows when the
+    /// first token is refused.
     pub fn new(uri: impl Into<String>, authorization_server: impl Into<String>) -> Self {
         Self {
             uri: uri.into(),
@@ -118,8 +124,8 @@ impl ProtectedResource {
     /// What every request needs, as scopes separated by spaces.
     #[must_use]
     pub fn scope(self, scope: &str) -> Self {
-        self.add(scope, |rules, scope| {
-            rules.base = rules.base.union(&scope);
+        self.change(|rules| {
+            rules.base = rules.base.union(&parse_scope(scope)?);
             Ok(())
         })
     }
@@ -127,23 +133,20 @@ impl ProtectedResource {
     /// What a path and everything below it need beside that.
     #[must_use]
     pub fn path(self, prefix: &str, scope: &str) -> Self {
-        self.add(scope, |rules, scope| {
+        self.rule(scope, || {
             let path = PathPrefix::parse(prefix).map_err(|error| InvalidProtection::Path(prefix.to_owned(), error))?;
-            rules.rules.push(ScopeRule { path: Some(path), scope, ..ScopeRule::default() });
-            Ok(())
+            Ok(ScopeRule { path: Some(path), ..ScopeRule::default() })
         })
     }
 
     /// What an HTTP method needs beside that.
     #[must_use]
     pub fn method(self, method: &http::Method, scope: &str) -> Self {
-        self.add(scope, |rules, scope| {
-            rules.rules.push(ScopeRule { methods: vec![method.as_str().into()], scope, ..ScopeRule::default() });
-            Ok(())
-        })
+        self.rule(scope, || Ok(ScopeRule { methods: vec![method.as_str().into()], ..ScopeRule::default() }))
     }
 
-    /// What calling a tool needs beside that. A star at the end stands for anything: `launch-*`.
+    /// What calling a tool needs beside that. A star at the end stands for anything: `launch-*`. To know what is called, bodies
+    /// of requests are read from then on, at every path, and refused if they are no JSON-RPC.
     #[must_use]
     pub fn tool(self, name: &str, scope: &str) -> Self {
         self.mcp("tools/call", name, scope)
@@ -153,12 +156,11 @@ impl ProtectedResource {
     /// end stands for anything; a name that is only a star, for methods without a name too.
     #[must_use]
     pub fn mcp(self, method: &str, name: &str, scope: &str) -> Self {
-        self.add(scope, |rules, scope| {
+        self.rule(scope, || {
             let pattern =
                 |text: &str| Pattern::parse(text).map_err(|error| InvalidProtection::Pattern(text.to_owned(), error));
             let mcp_name = if name == "*" { None } else { Some(pattern(name)?) };
-            rules.rules.push(ScopeRule { mcp_method: Some(pattern(method)?), mcp_name, scope, ..ScopeRule::default() });
-            Ok(())
+            Ok(ScopeRule { mcp_method: Some(pattern(method)?), mcp_name, ..ScopeRule::default() })
         })
     }
 
@@ -300,13 +302,20 @@ impl ProtectedResource {
             .ok_or(InvalidProtection::Resource(self.uri))
     }
 
-    fn add(
-        mut self,
-        scope: &str,
-        change: impl FnOnce(&mut ScopeRules, Scope) -> Result<(), InvalidProtection>,
-    ) -> Self {
+    fn rule(self, scope: &str, conditions: impl FnOnce() -> Result<ScopeRule, InvalidProtection>) -> Self {
+        self.change(|rules| {
+            let scope = parse_scope(scope)?;
+            if scope.is_empty() {
+                return Err(InvalidProtection::RuleWithoutScope);
+            }
+            rules.rules.push(ScopeRule { scope, ..conditions()? });
+            Ok(())
+        })
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut ScopeRules) -> Result<(), InvalidProtection>) -> Self {
         self.rules = self.rules.and_then(|mut rules| {
-            change(&mut rules, parse_scope(scope)?)?;
+            change(&mut rules)?;
             Ok(rules)
         });
         self

@@ -1,7 +1,7 @@
 //! The outside of a compact JWS (RFC 7515 7.1): three parts, and the members of the header that decide anything.
 //!
-//! Members that name keys by place or value (`jku`, `jwk`, `x5u`, `x5c`) are not even read: keys come from us or from the
-//! client's registration. `crit` lists extensions that must be understood; none are.
+//! Members that name keys by place or value (`jku`, `jwk`, `x5u`, `x5c`) are not even read: keys come from the issuer or from
+//! the client's registration. `crit` lists extensions that must be understood; none are.
 
 use std::borrow::Cow;
 

@@ -29,13 +29,24 @@
 //! argument), and a [`Lease`], which ends when the token does. Event streams are ended by the layer itself.
 //!
 //! - Lay it around the whole router, not around one that is nested: it compares whole paths, and serves the metadata beside them.
-//!   What is to be public (a health check) is merged in after it.
+//!   In axum that is `Router::layer`; `route_layer` would leave the metadata out.
+//! - What is to be public (a health check) is added by `Router::route` after the layer, or is a router of its own into which this one
+//!   is merged: `public.merge(protected)`. Not the other way round: `protected.merge(public)` replaces what is at all other paths,
+//!   the metadata too, and clients would find no authorization server.
+//! - Web pages need CORS around the layer (`tower_http::cors::CorsLayer`, with `authorization` among the headers that are allowed and
+//!   `www-authenticate` among those that are exposed): the question that a browser asks first carries no token. `Origin` and `Host` are
+//!   not looked at here: MCP servers have to (rmcp judges `Host`, and `Origin` once it
+//!   is told which: `enforce_origin_validation`).
 //! - What is needed adds up over all rules; nothing takes away from what [`scope`](ProtectedResource::scope) asks for.
 //! - Where a rule depends on what a message calls, bodies are read, up to a limit, and must be JSON-RPC that can be read in only one
 //!   way. See [`trust_mcp_headers`](ProtectedResource::trust_mcp_headers) for servers that make this unnecessary.
 //! - A JWT that is verified offline counts until it expires, revoked or not. Give tokens a short life, or use
 //!   [`offline_and_introspection`](ProtectedResource::offline_and_introspection) for what is sensitive.
 //! - While the authorization server is away, known keys go on verifying; what cannot be verified is 503, never let through.
+//!   Nothing is fetched before the first token, so that the two may be started in any order.
+//! - Why a request was refused is logged (by `tracing`, at level `debug`): the client hears less. That nobody could judge it is a
+//!   warning. "for another resource" and "issued by somebody else" mean that one of the two URIs is not what the
+//!   authorization server calls it.
 
 mod authorization_server;
 mod bearer;
@@ -69,4 +80,13 @@ pub use self::{
     lease::{Ended, Lease},
     protection::{Protection, RequestHead},
     verifier::{Rejection, TokenVerifier, Unavailable, VerifyError},
+};
+pub use crate::{
+    domain::{
+        resource::ResourceUri,
+        scope::Scope,
+        scope_rule::{ScopeRule, ScopeRules},
+        time::Timestamp,
+    },
+    port::clock::Clock,
 };

@@ -151,14 +151,13 @@ impl Protection {
     ///
     /// Why it does not pass, as an answer.
     pub async fn judge_head(&self, head: RequestHead<'_>) -> Result<Identity, Response<Full<Bytes>>> {
-        let Verified { identity, token } = self.verify(head).await?;
+        let verified = self.verify(head).await?;
         let look = self.look(head, false).map_err(|refusal| self.refuse(&refusal, &Scope::NONE))?;
         let calls = match &look {
             Look::Done(calls) => Calls::Known(calls),
             Look::Read => Calls::Hidden,
             Look::Hidden => Calls::Tunnel,
         };
-        let verified = Verified { identity, token };
         self.judge_scope(head, &verified, calls).await?;
         Ok(verified.identity)
     }

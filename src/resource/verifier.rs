@@ -56,7 +56,8 @@ pub enum VerifyError {
     Unavailable(#[from] Unavailable),
 }
 
-/// Verifies tokens in a way of its own.
+/// Verifies tokens in a way of its own: for [`ProtectedResource::verifier`](super::ProtectedResource::verifier). To implement it, write
+/// `#[async_trait::async_trait]` above the `impl`.
 #[async_trait]
 pub trait TokenVerifier: Send + Sync {
     /// Judges a token at `now`.

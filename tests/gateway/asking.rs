@@ -105,6 +105,7 @@ impl<P> Asking<P> {
         assert_eq!(header(&seen, "x-gateward-resource"), [format!("http://{}/mcp", self.places.front)]);
         assert_eq!(header(&seen, "x-gateward-expires").len(), 1);
         assert!(header(&seen, "authorization").is_empty(), "the token is not for the server behind");
+        assert_eq!(header(&seen, "host"), [self.places.upstream.to_string()], "MCP servers refuse other names");
     }
 
     pub(crate) async fn asks_whoever_may_too_little_for_more(self) {

@@ -143,6 +143,16 @@ fn what_no_server_can_be_is_no_resource() {
     assert!(matches!(resource().tool("a*b", "c").layer(), Err(InvalidProtection::Pattern(..))));
 }
 
+#[test]
+fn a_rule_that_asks_for_nothing_is_refused() {
+    let resource = || ProtectedResource::new(crate::RESOURCE, ISSUER);
+    for rule in [resource().tool("a", ""), resource().path("/a", ""), resource().method(&http::Method::GET, " ")] {
+        assert!(rule.layer().is_err());
+    }
+    assert!(matches!(resource().mcp("a", "*", "").layer(), Err(InvalidProtection::RuleWithoutScope)));
+    assert!(resource().scope("").layer().is_ok(), "any token for it");
+}
+
 /// The issuer's own document names the same scopes and the same resource, so that both sides agree.
 #[tokio::test]
 async fn a_client_that_follows_the_challenge_finds_the_real_server() {

@@ -7,10 +7,12 @@ use std::{
 };
 
 use axum::{
+    Router,
     body::Body,
     http::{Request, Response},
+    routing::get,
 };
-use gateward::resource::RequestBody;
+use gateward::resource::{ProtectedResource, RequestBody};
 use tower::{Layer, Service, ServiceExt};
 
 use crate::{RESOURCE, authority::with_token, guarded::silent_body};
@@ -52,6 +54,27 @@ async fn the_service_that_is_called_is_the_one_that_said_it_is_ready() {
         let request = Request::get("/mcp").header("authorization", format!("Bearer {token}")).body(Body::empty());
         let request = request.expect("a request");
         assert_eq!(service.ready().await.expect("a service").call(request).await.expect("an answer").status(), 200);
+    }
+}
+
+/// As the module says: in axum, what comes after the layer is public, and the metadata stays where clients look for it.
+#[tokio::test]
+async fn routes_beside_the_layer_are_public_and_leave_the_metadata_in_place() {
+    let protected = || {
+        let layer = ProtectedResource::new(RESOURCE, "https://auth.example.com").layer().expect("a layer");
+        Router::new().route("/mcp", get(|| async { "secret" })).layer(layer)
+    };
+    let health = get(|| async { "ok" });
+    for app in [protected().route("/health", health.clone()), Router::new().route("/health", health).merge(protected())]
+    {
+        let status = async |path: &str| {
+            let request = Request::get(path).body(Body::empty()).expect("a request");
+            app.clone().oneshot(request).await.expect("an answer").status().as_u16()
+        };
+        assert_eq!(
+            (status("/mcp").await, status("/health").await, status("/.well-known/oauth-protected-resource/mcp").await),
+            (401, 200, 200)
+        );
     }
 }
 

@@ -1,8 +1,7 @@
 //! What an MCP message says that may decide who is allowed to send it: its method, and the name of what it is about.
 //!
 //! Since 2026-07-28 clients mirror both in headers (Streamable HTTP, "Request Metadata"); before, only the JSON-RPC body says
-//! so. Who trusts only one of the two
-//! must know that whoever is behind compares them.
+//! so. Who trusts only one of the two must know that whoever is behind compares them.
 
 mod message;
 
@@ -63,7 +62,7 @@ pub enum UnreadableMessage {
     #[error("the body is not one JSON-RPC message that can be read in only one way")]
     Body,
     /// A header that is not what the specification says it is.
-    #[error("Mcp-Method or Mcp-Name is malformed or appears more than once")]
+    #[error("Mcp-Method, Mcp-Name or MCP-Protocol-Version is missing, malformed, or there twice")]
     Header,
     /// A header that says something else than the body.
     #[error("Mcp-Method or Mcp-Name does not match the body")]
