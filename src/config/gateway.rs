@@ -6,7 +6,7 @@ use super::reader::Reader;
 
 /// How requests cross the gateway to the MCP servers behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GatewayOptions {
+pub struct Gateway {
     /// The longest request body, in bytes.
     pub body_limit: usize,
     /// For a connection (TCP) to the server behind. TLS counts as part of the answer.
@@ -17,7 +17,7 @@ pub struct GatewayOptions {
     pub recheck: Duration,
 }
 
-impl GatewayOptions {
+impl Gateway {
     pub(super) fn read(section: Reader<'_>) -> Option<Self> {
         let body_limit = section.integer("body_limit", 1024..=64 * 1024 * 1024);
         let connect_timeout = section.duration("connect_timeout", 1, 60);

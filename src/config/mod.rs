@@ -48,7 +48,7 @@ use reader::{Context, Reader};
 
 pub use self::{
     clients::ClientSpec,
-    gateway::GatewayOptions,
+    gateway::Gateway,
     keys::{Keys, MasterKey},
     load::{load, process_environment},
     log::{Log, LogFormat},
@@ -111,7 +111,7 @@ pub struct Config {
     pub consent: ConsentPolicy,
     pub log: Log,
     /// How requests cross to the MCP servers behind.
-    pub gateway: GatewayOptions,
+    pub gateway: Gateway,
     pub resources: Resources,
     /// What requests to each of the resources need, in the same order.
     pub guarded: Vec<GuardedResource>,
@@ -203,7 +203,7 @@ impl Config {
         let resources = resources::read(root, signing);
         let own = guarded::Own { issuer: issuer.as_ref(), listen: server.as_ref().map(|server| &*server.listen) };
         let guarded = guarded::read(root, resources.as_ref(), own);
-        let gateway = root.section("gateway").and_then(GatewayOptions::read);
+        let gateway = root.section("gateway").and_then(Gateway::read);
         let registration = root.section("registration").and_then(|s| registration::read(s, resources.as_ref()));
         let login = root.section("login").and_then(login::read);
         let consent = root.section("consent").and_then(login::read_consent);

@@ -13,7 +13,7 @@ use axum::{
     body::Body,
     http::{
         HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
-        header::{CONTENT_LOCATION, CONTENT_TYPE, LOCATION},
+        header::{CONTENT_LOCATION, LOCATION},
     },
 };
 use http_body_util::LengthLimitError;
@@ -36,7 +36,7 @@ use super::{
 use crate::{
     domain::request_path::RequestPath,
     http::respond::plain_error,
-    resource::{Identity, Lease, RequestBody},
+    resource::{Identity, Lease, RequestBody, is_event_stream},
 };
 
 /// Idle connections that are kept to one server.
@@ -267,8 +267,7 @@ impl Way {
 
 /// Proxies in front of this one are not to hold events back.
 fn do_not_buffer(headers: &mut HeaderMap) {
-    let is_stream = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
-    if is_stream {
+    if is_event_stream(headers) {
         headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header::CONTENT_TYPE};
+use http::{HeaderMap, Request, Response, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use tower_layer::Layer;
@@ -135,11 +135,7 @@ where
 
 /// What the service answered; an event stream ends with the token.
 fn pass<R>(protection: &Protection, verified: &Verified, response: Response<R>) -> Response<ResponseBody<R>> {
-    const EVENT_STREAM: &str = "text/event-stream";
-    let is_stream = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        value.split_at_checked(EVENT_STREAM.len()).is_some_and(|(start, _)| start.eq_ignore_ascii_case(EVENT_STREAM))
-    });
-    if !is_stream {
+    if !is_event_stream(response.headers()) {
         return response.map(ResponseBody::passed);
     }
     let lease = protection.lease(verified);
@@ -149,4 +145,11 @@ fn pass<R>(protection: &Protection, verified: &Verified, response: Response<R>) 
             tracing::debug!(?ended, "an event stream ends with its token");
         })
     })
+}
+
+/// Whether an answer is one, whatever its parameters and case.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    const EVENT_STREAM: &[u8] = b"text/event-stream";
+    let start = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().get(..EVENT_STREAM.len()));
+    start.is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
 }

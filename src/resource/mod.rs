@@ -70,6 +70,8 @@ mod verifier;
 
 #[cfg(feature = "resource-axum")]
 pub use self::extract::NotProtected;
+#[cfg(feature = "server")]
+pub(crate) use self::layer::is_event_stream;
 pub use self::{
     body::{RequestBody, ResponseBody},
     builder::{InvalidProtection, ProtectedResource},

@@ -81,7 +81,7 @@ fn rules_can_come_from_the_environment() {
 #[test]
 fn the_gateway_has_bounds() {
     let options = read(MINIMAL).unwrap().gateway;
-    let expected = GatewayOptions {
+    let expected = Gateway {
         body_limit: 4 << 20,
         connect_timeout: Duration::from_secs(5),
         response_timeout: Duration::from_secs(300),
