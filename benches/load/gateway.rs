@@ -22,7 +22,7 @@ use gateward::{
         scope_rule::{Pattern, ScopeRule, ScopeRules},
     },
     gateway::{Gateway, GatewayOptions},
-    http::{App, TrustedProxies, path, router},
+    http::{App, path, router},
     port::clock::Clock,
     resource::SystemClock,
     testing::server::{OPAQUE_RESOURCE, Parameters, RESOURCE},
@@ -146,7 +146,6 @@ fn gateway(core: CoreId, upstream: SocketAddr, rules: ScopeRules) -> Subject {
     };
     // As in `config/default.toml`.
     let options = GatewayOptions {
-        trusted_proxies: TrustedProxies::default(),
         body_limit: 4 * 1024 * 1024,
         connect_timeout: Duration::from_secs(5),
         response_timeout: Duration::from_secs(60),

@@ -42,9 +42,8 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     assembly.keyring.maintain(now).await?;
     declare(&assembly, now).await?;
     let shutdown = shutdown_signal()?;
-    let trusted_proxies = TrustedProxies::new(assembly.config.server.trusted_proxies.iter().copied());
     let options = HttpOptions {
-        trusted_proxies: trusted_proxies.clone(),
+        trusted_proxies: TrustedProxies::new(assembly.config.server.trusted_proxies.iter().copied()),
         body_limit: assembly.config.server.body_limit,
         body_timeout: assembly.config.server.request_timeout / BODY_SHARE,
         request_timeout: assembly.config.server.request_timeout,
@@ -52,7 +51,7 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
         registration_period: assembly.config.registration_rate.period,
     };
     let app = App::new(assembly.authority.clone(), assembly.clock.clone(), options);
-    let gateway = gateway::compose(&app, &assembly, trusted_proxies)?;
+    let gateway = gateway::compose(&app, &assembly)?;
     let routes = gateway.around(router(&app), &app);
     let background = background::start(&app, &assembly);
     match assembly.config.mode {

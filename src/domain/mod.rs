@@ -10,6 +10,7 @@ pub mod assertion;
 pub mod authorization;
 pub mod client;
 pub mod code;
+pub mod correlation;
 pub mod credential;
 pub mod grant;
 pub mod guarded;

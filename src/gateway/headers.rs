@@ -19,7 +19,7 @@ use http::{
     header::{CONNECTION, CONTENT_SECURITY_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS},
 };
 
-use crate::resource::Identity;
+use crate::{domain::correlation::RequestId, resource::Identity};
 
 /// Everything that begins like this is the gateway's to say.
 const OWN: &str = "x-gateward-";
@@ -72,6 +72,7 @@ const PRETENDING: &[&str] = &[
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-request-id",
     "x-host",
 ];
 
@@ -85,6 +86,8 @@ pub(super) struct Sender<'a> {
     pub(super) identity: &'a Identity,
     /// As far as it is known.
     pub(super) address: Option<IpAddr>,
+    /// What the log of this server calls it.
+    pub(super) request_id: Option<&'a RequestId>,
     /// `http` or `https`, as clients see it.
     pub(super) scheme: &'a str,
     /// The host and port that clients see.
@@ -103,6 +106,7 @@ pub(super) fn towards_server(headers: &mut HeaderMap, sender: Sender<'_>) {
         ("x-forwarded-for", sender.address.map(|address| address.to_string())),
         ("x-forwarded-proto", Some(sender.scheme.to_owned())),
         ("x-forwarded-host", Some(sender.host.to_owned())),
+        ("x-request-id", sender.request_id.map(RequestId::to_string)),
     ];
     for (name, value) in forwarded {
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
@@ -212,7 +216,10 @@ mod tests {
             headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
         }
         let address = Some("192.0.2.7".parse().unwrap());
-        towards_server(&mut headers, Sender { identity, address, scheme: "https", host: "mcp.example" });
+        towards_server(
+            &mut headers,
+            Sender { identity, address, request_id: None, scheme: "https", host: "mcp.example" },
+        );
         let mut lines: Vec<String> =
             headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         lines.sort();

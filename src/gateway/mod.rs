@@ -22,12 +22,12 @@ mod site;
 mod tunnel;
 mod verifier;
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, Request},
+    extract::Request,
     http::{
         HeaderMap, Response, StatusCode, Uri,
         header::{HOST, RETRY_AFTER},
@@ -37,13 +37,12 @@ use axum::{
 };
 use tokio::sync::watch;
 use tower::ServiceExt;
-use tracing::Instrument;
 
 pub use self::{forward_auth::FORWARD_AUTH, proxy::UpstreamError};
 use self::{proxy::Upstreams, site::Site, verifier::AuthorityVerifier};
 use crate::{
     domain::guarded::GuardedResource,
-    http::{App, TrustedProxies, respond::plain_error},
+    http::{App, respond::plain_error},
     port::clock::Clock,
     protocol::protected_resource::WELL_KNOWN,
     resource::{InvalidProtection, RequestHead},
@@ -52,8 +51,6 @@ use crate::{
 /// What the operator decides about every site.
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: TrustedProxies,
     /// The longest request body, in bytes.
     pub body_limit: usize,
     /// How long a connection (TCP) to a server behind may take.
@@ -86,7 +83,7 @@ struct Inner {
     sites: Vec<Site>,
     /// Whether any has a server behind.
     is_connected: bool,
-    trusted_proxies: TrustedProxies,
+    app: App,
 }
 
 impl fmt::Debug for Gateway {
@@ -140,7 +137,7 @@ impl Gateway {
             own_scheme,
             is_connected: sites.iter().any(Site::is_connected),
             sites,
-            trusted_proxies: options.trusted_proxies.clone(),
+            app: app.clone(),
         })))
     }
 
@@ -150,7 +147,10 @@ impl Gateway {
         let path: Arc<str> = format!("{}{FORWARD_AUTH}", app.authority().issuer.path()).into();
         let forward_auth = {
             let path = path.clone();
-            any(async move |request: Request| gateway.clone().forward_auth(request, &path).await)
+            any(async move |request: Request| {
+                let answer = |request| gateway.clone().forward_auth(request, &path);
+                gateway.0.app.enter(request, answer).await
+            })
         };
         let own = own.route(&path, forward_auth.clone()).route(&format!("{path}/{{*original}}"), forward_auth);
         let gateway = self.clone();
@@ -166,7 +166,7 @@ impl Gateway {
     }
 
     /// The answer of a site, or the request if it belongs to none.
-    async fn answer(&self, mut request: Request) -> Result<Response<Body>, Request> {
+    async fn answer(&self, request: Request) -> Result<Response<Body>, Request> {
         // The authorization server is not to pay for what is not there.
         if !self.0.is_connected && !request.uri().path().starts_with(WELL_KNOWN) {
             return Err(request);
@@ -176,18 +176,17 @@ impl Gateway {
             // The authorization server does not care; no site is reached without a host.
             Err(NoHost) => return Err(request),
         };
+        let app = &self.0.app;
         let head = RequestHead::new(request.method(), request.uri(), request.headers());
         if let Some(metadata) = self.metadata(&host, head) {
-            return Ok(metadata);
+            return Ok(app.enter(request, async |_| metadata).await);
         }
         let path = request.uri().path();
-        let Some(site) = Site::of(self.0.sites.iter().filter(|site| site.is_connected()), &host, path) else {
-            return if self.is_misdirected(&host, path) { Ok(misdirected()) } else { Err(request) };
-        };
-        self.0.trusted_proxies.apply(&mut request);
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
-        Ok(site.answer(request, peer).instrument(span).await)
+        match Site::of(self.0.sites.iter().filter(|site| site.is_connected()), &host, path) {
+            Some(site) => Ok(app.enter(request, |request| site.answer(request)).await),
+            None if self.is_misdirected(&host, path) => Ok(app.enter(request, async |_| misdirected()).await),
+            None => Err(request),
+        }
     }
 
     /// The metadata of a site (RFC 9728). Below the host alone, that of its only site, or of the one that has no path.

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -11,6 +12,7 @@ use std::{
 
 use axum::{
     body::Body,
+    extract::ConnectInfo,
     http::{
         HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
         header::{CONTENT_LOCATION, LOCATION},
@@ -29,12 +31,12 @@ use url::Url;
 
 use super::{
     headers::{self, Sender},
-    site::{Peer, too_long},
+    site::too_long,
     tunnel::{self, Upgrade},
     unavailable,
 };
 use crate::{
-    domain::request_path::RequestPath,
+    domain::{correlation::RequestId, request_path::RequestPath},
     http::respond::plain_error,
     resource::{Identity, Lease, RequestBody, is_event_stream},
 };
@@ -171,11 +173,13 @@ impl Way {
             return Err(UpstreamError::Unspeakable);
         };
         let upgrade = Upgrade::of(&mut request);
-        let address = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+        let request_id = request.extensions().get::<RequestId>().cloned();
+        let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(sender)| sender.ip());
         let uri = self.uri(request.uri())?;
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
-        let sender = Sender { identity: &identity, address, scheme: &self.front.scheme, host: &self.front.host };
+        let Front { scheme, host, .. } = &self.front;
+        let sender = Sender { identity: &identity, address, request_id: request_id.as_ref(), scheme, host };
         headers::towards_server(&mut headers, sender);
         if upgrade.is_some() {
             tunnel::ask(&mut headers);

@@ -1,7 +1,5 @@
 //! One protected resource: where it is, whose pages may call it, and what stands in front of its server.
 
-use std::net::IpAddr;
-
 use axum::{
     body::Body,
     extract::Request,
@@ -159,15 +157,15 @@ impl Site {
     }
 
     /// Passes a request on, if it may pass.
-    pub(super) async fn answer(&self, request: Request, peer: Option<IpAddr>) -> Response<Body> {
+    pub(super) async fn answer(&self, request: Request) -> Response<Body> {
         let origin = match self.judge_origin(request.headers()) {
             Ok(origin) => origin,
             Err(refusal) => return *refusal,
         };
-        let Some(origin) = origin else { return self.pass(request, peer).await };
+        let Some(origin) = origin else { return self.pass(request).await };
         let is_preflight =
             request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        let mut response = if is_preflight { preflight(request.headers()) } else { self.pass(request, peer).await };
+        let mut response = if is_preflight { preflight(request.headers()) } else { self.pass(request).await };
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(
@@ -178,7 +176,7 @@ impl Site {
         response
     }
 
-    async fn pass(&self, mut request: Request, peer: Option<IpAddr>) -> Response<Body> {
+    async fn pass(&self, request: Request) -> Response<Body> {
         // It names no path towards the server behind, and what would follow is no request.
         if request.method() == Method::CONNECT {
             return plain_error(StatusCode::NOT_IMPLEMENTED, "invalid_request", "There is no tunnel here.");
@@ -190,7 +188,6 @@ impl Site {
         if length.is_some_and(|length| length > *body_limit as u64) {
             return too_long();
         }
-        request.extensions_mut().insert(Peer(peer));
         let request = request.map(|body| Body::new(Limited::new(body, *body_limit)));
         let guarded = ProtectionLayer::new(self.protection.clone()).layer(proxy.clone());
         match guarded.oneshot(request).await {
@@ -199,10 +196,6 @@ impl Site {
         }
     }
 }
-
-/// The sender's address, as far as proxies that are trusted tell it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) Option<IpAddr>);
 
 pub(super) fn too_long() -> Response<Body> {
     plain_error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "The body is longer than gateway.body_limit.")

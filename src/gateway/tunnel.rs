@@ -9,7 +9,7 @@ use axum::{
 };
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tracing::debug;
+use tracing::{Instrument, debug};
 
 use crate::resource::Lease;
 
@@ -36,7 +36,7 @@ impl Upgrade {
     /// Joins the two sides once both have switched, until the token is over.
     pub(super) fn join(self, response: &mut Response<Body>, lease: Lease) {
         let theirs = hyper::upgrade::on(response);
-        tokio::spawn(async move {
+        let tunnel = async move {
             let (client, server) = match tokio::try_join!(self.0, theirs) {
                 Ok(both) => both,
                 Err(error) => return debug!(%error, "a WebSocket was not opened"),
@@ -46,7 +46,8 @@ impl Upgrade {
                 done = tokio::io::copy_bidirectional(&mut client, &mut server) => debug!(?done, "a WebSocket was closed"),
                 ended = lease.ended() => debug!(?ended, "a WebSocket ends with its token"),
             }
-        });
+        };
+        tokio::spawn(tunnel.in_current_span());
     }
 }
 

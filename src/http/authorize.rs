@@ -12,7 +12,7 @@ use super::{
     App,
     extract::{Browser, FormRejection, Now, PostedForm},
     html::{html, see_other, set_cookie},
-    interaction::{FormAnswer, authorize_again, open, unaddressed, unreadable_form},
+    interaction::{FormAnswer, authorize_again, note_attempt, open, unaddressed, unreadable_form},
     page::{
         consent::{ConsentPage, Destination, ScopeLine, Vouching},
         login::{LoginPage, LoginProblem},
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     domain::{
         client::Provenance,
+        correlation::AttemptId,
         redirect::RedirectKind,
         resource::Resource,
         scope::{Scope, ScopeToken},
@@ -38,14 +39,16 @@ use crate::{
 
 /// A request arrives.
 pub(super) async fn authorize(State(app): State<App>, Now(now): Now, Browser(browser): Browser, uri: Uri) -> Response {
+    let attempt = app.authority().new_attempt();
+    note_attempt(attempt);
     let request = match AuthorizationRequest::parse(uri.query().unwrap_or_default().as_bytes()) {
         Ok(request) => request,
-        Err(error) => return unreadable_form(&app, FormRejection::Malformed(error)),
+        Err(error) => return unreadable_form(attempt, FormRejection::Malformed(error)),
     };
     let known = browser.is_some();
     let browser = browser.unwrap_or_else(|| app.authority().new_browser());
-    let next = app.authority().begin(request, &browser, now).await;
-    let mut response = show(&app, next);
+    let next = app.authority().begin(attempt, request, &browser, now).await;
+    let mut response = show(&app, attempt, next);
     if !known {
         set_cookie(&app, response.headers_mut(), &browser, None);
     }
@@ -57,7 +60,7 @@ pub(super) async fn authorize(State(app): State<App>, Now(now): Now, Browser(bro
 pub(super) async fn authorize_posted(State(app): State<App>, request: Request) -> Response {
     match PostedForm::read(request, &app).await {
         Ok(read) => see_other(&authorize_again(&app, &AuthorizationRequest::from(&read.form))),
-        Err(rejection) => unreadable_form(&app, rejection),
+        Err(rejection) => unreadable_form(app.authority().new_attempt(), rejection),
     }
 }
 
@@ -70,33 +73,37 @@ pub(super) async fn consent_page(
 ) -> Response {
     let form = match Form::parse(uri.query().unwrap_or_default().as_bytes()) {
         Ok(form) => form,
-        Err(error) => return unreadable_form(&app, FormRejection::Malformed(error)),
+        Err(error) => return unreadable_form(app.authority().new_attempt(), FormRejection::Malformed(error)),
     };
     match open(&app, &form, browser, now) {
-        Ok((interaction, browser)) => show(&app, app.authority().proceed(interaction, &browser, now).await),
-        Err(broken) => unaddressed(&app, &Unaddressed::Interaction(broken)),
+        Ok((interaction, browser)) => {
+            let attempt = interaction.attempt();
+            show(&app, attempt, app.authority().proceed(interaction, &browser, now).await)
+        }
+        Err(page) => *page,
     }
 }
 
 /// The human decided.
 pub(super) async fn decide(State(app): State<App>, Now(now): Now, answer: FormAnswer) -> Response {
+    let attempt = answer.interaction.attempt();
     let decision = match answer.form.get("decision") {
         Some("approve") => Decision::Approve,
         Some("deny") => Decision::Deny,
-        Some(_) | None => return unaddressed(&app, &Unaddressed::Interaction(BrokenInteraction::Unreadable)),
+        Some(_) | None => return unaddressed(&app, attempt, &Unaddressed::Interaction(BrokenInteraction::Unreadable)),
     };
     match app.authority().decide(answer.interaction, decision, &answer.browser, now).await {
         Ok(issued) => return_code(&app, &issued),
-        Err(error) => refuse(&app, error),
+        Err(error) => refuse(&app, attempt, error),
     }
 }
 
-fn show(app: &App, next: Result<Next, AuthorizeError>) -> Response {
+fn show(app: &App, attempt: AttemptId, next: Result<Next, AuthorizeError>) -> Response {
     match next {
         Ok(Next::LogIn(view)) => log_in_page(app, &view, None, StatusCode::OK),
         Ok(Next::AskConsent(view)) => ask_consent(app, &view),
         Ok(Next::Return(issued)) => return_code(app, &issued),
-        Err(error) => refuse(app, error),
+        Err(error) => refuse(app, attempt, error),
     }
 }
 
@@ -198,9 +205,9 @@ fn return_code(app: &App, issued: &CodeIssued) -> Response {
     send_to_client(app, &issued.to, &[("code", issued.code.expose())])
 }
 
-fn refuse(app: &App, error: AuthorizeError) -> Response {
+fn refuse(app: &App, attempt: AttemptId, error: AuthorizeError) -> Response {
     match error {
-        AuthorizeError::Unaddressed(error) => unaddressed(app, &error),
+        AuthorizeError::Unaddressed(error) => unaddressed(app, attempt, &error),
         AuthorizeError::Addressed { to, why } => {
             tracing::info!(%why, "authorization refused");
             let refusal = Refusal::<AuthorizationErrorCode>::from(&why);

@@ -58,15 +58,14 @@ fn form_action(leads_to: Option<&RedirectUri>) -> String {
     }
 }
 
-/// A page that says what went wrong, with a name for it that the log has too.
-pub(super) fn error_page(app: &App, text: &ErrorText, continue_url: Option<&str>) -> Response {
-    let reference = app.authority().reference();
-    tracing::info!(%reference, title = text.title, "error page");
+/// A page that says what went wrong. `reference`: the name of the attempt or request, which the log has too.
+pub(super) fn error_page(reference: &str, text: &ErrorText, continue_url: Option<&str>) -> Response {
+    tracing::info!(reference, title = text.title, "error page");
     let page = ErrorPage {
         title: text.title,
         explanation: text.explanation,
         advice: text.advice,
-        reference: &reference,
+        reference,
         code: text.code,
         continue_url,
     };

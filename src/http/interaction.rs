@@ -14,7 +14,7 @@ use super::{
     router::path,
 };
 use crate::{
-    domain::time::Timestamp,
+    domain::{correlation::AttemptId, time::Timestamp},
     protocol::{authorization::AuthorizationRequest, form::Form},
     service::{
         authorize::Unaddressed,
@@ -39,29 +39,46 @@ impl FromRequest<App> for FormAnswer {
         let Ok(Now(now)) = Now::from_request_parts(&mut parts, app).await;
         let Ok(Browser(browser)) = Browser::from_request_parts(&mut parts, app).await;
         let read = PostedForm::read(Request::from_parts(parts, body), app).await;
-        let form = read.map_err(|rejection| unreadable_form(app, rejection))?.form;
-        match open(app, &form, browser, now) {
-            Ok((interaction, browser)) => Ok(Self { form, interaction, browser }),
-            Err(broken) => Err(unaddressed(app, &Unaddressed::Interaction(broken))),
-        }
+        let form = read.map_err(|rejection| unreadable_form(app.authority().new_attempt(), rejection))?.form;
+        let (interaction, browser) = open(app, &form, browser, now).map_err(|page| *page)?;
+        Ok(Self { form, interaction, browser })
     }
 }
 
-/// Reads the sealed request that a form or link carries.
+/// Lets every line that the log has of this request from now on name its attempt.
+pub(super) fn note_attempt(attempt: AttemptId) {
+    tracing::Span::current().record("attempt", tracing::field::display(attempt));
+}
+
+/// Reads the sealed request that a form or link carries; a page for the human if it continues nothing.
 pub(super) fn open(
     app: &App,
     form: &Form,
     browser: Option<BrowserToken>,
     now: Timestamp,
-) -> Result<(Interaction, BrowserToken), BrokenInteraction> {
+) -> Result<(Interaction, BrowserToken), Box<Response>> {
     let sealed = form.get("request").unwrap_or_default();
-    let interaction = app.authority().open_interaction(sealed, browser.as_ref(), now)?;
-    // It opened for this browser, so there is one.
-    browser.map(|browser| (interaction, browser)).ok_or(BrokenInteraction::Unreadable)
+    let opened = app.authority().open_interaction(sealed, browser.as_ref(), now);
+    // If it opened for this browser, there is one.
+    let opened = opened.and_then(|interaction| match browser {
+        Some(browser) => Ok((interaction, browser)),
+        None => Err(BrokenInteraction::Unreadable),
+    });
+    match opened {
+        Ok((interaction, browser)) => {
+            note_attempt(interaction.attempt());
+            Ok((interaction, browser))
+        }
+        Err(broken) => {
+            let attempt = app.authority().attempt_of(sealed).unwrap_or_else(|| app.authority().new_attempt());
+            Err(Box::new(unaddressed(app, attempt, &Unaddressed::Interaction(broken))))
+        }
+    }
 }
 
 /// The error page for a request whose answer has no certain place to go.
-pub(super) fn unaddressed(app: &App, error: &Unaddressed) -> Response {
+pub(super) fn unaddressed(app: &App, attempt: AttemptId, error: &Unaddressed) -> Response {
+    note_attempt(attempt);
     tracing::info!(%error, "authorization stopped");
     let again = match error {
         Unaddressed::SessionOver(request)
@@ -77,7 +94,7 @@ pub(super) fn unaddressed(app: &App, error: &Unaddressed) -> Response {
         | Unaddressed::Redirect(_)
         | Unaddressed::Store(_) => None,
     };
-    error_page(app, &error_page_of(error), again.as_deref())
+    error_page(&attempt.to_string(), &error_page_of(error), again.as_deref())
 }
 
 /// The path that starts a request again.
@@ -86,9 +103,10 @@ pub(super) fn authorize_again(app: &App, request: &AuthorizationRequest) -> Stri
 }
 
 /// The page for a form or query that cannot be read.
-pub(super) fn unreadable_form(app: &App, rejection: FormRejection) -> Response {
+pub(super) fn unreadable_form(attempt: AttemptId, rejection: FormRejection) -> Response {
+    note_attempt(attempt);
     tracing::info!(?rejection, "unreadable form");
-    error_page(app, &ErrorText { status: status_of(rejection), ..UNREADABLE }, None)
+    error_page(&attempt.to_string(), &ErrorText { status: status_of(rejection), ..UNREADABLE }, None)
 }
 
 const UNREADABLE: ErrorText = ErrorText {

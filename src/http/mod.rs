@@ -15,6 +15,7 @@ pub mod page;
 mod peer;
 mod register;
 mod registration_limit;
+mod request_id;
 pub mod respond;
 mod revoke;
 mod router;
@@ -34,12 +35,12 @@ use std::{
 
 use tokio::sync::watch;
 
-use self::registration_limit::RegistrationLimit;
 pub use self::{
     extract::{BearerRejection, FormRejection, JsonRejection},
     peer::TrustedProxies,
     router::{ROUTES, Route, path, router},
 };
+use self::{registration_limit::RegistrationLimit, request_id::RequestIds};
 use crate::{
     port::clock::Clock,
     service::{Authority, ready::Readiness},
@@ -84,6 +85,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     options: HttpOptions,
     registration_limit: RegistrationLimit,
+    request_ids: RequestIds,
     readiness: Readiness,
     draining: AtomicBool,
     streams_end: watch::Sender<bool>,
@@ -93,11 +95,13 @@ impl App {
     /// Brings an authority to the web.
     pub fn new(authority: Authority, clock: Arc<dyn Clock>, options: HttpOptions) -> Self {
         let registration_limit = RegistrationLimit::new(&options);
+        let request_ids = RequestIds::new(authority.entropy.name());
         Self(Arc::new(Inner {
             authority,
             clock,
             options,
             registration_limit,
+            request_ids,
             readiness: Readiness::default(),
             draining: AtomicBool::new(false),
             streams_end: watch::Sender::new(false),

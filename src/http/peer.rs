@@ -25,6 +25,12 @@ impl TrustedProxies {
         self.0.iter().any(|block| block.contains(&address.to_canonical()))
     }
 
+    /// Whether a request comes from one of them.
+    pub(super) fn passes_on<B>(&self, request: &Request<B>) -> bool {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        peer.is_some_and(|ConnectInfo(peer)| self.trusts(peer.ip()))
+    }
+
     /// Puts the sender's address where the peer's is.
     pub fn apply<B>(&self, request: &mut Request<B>) {
         let Some(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer) else {

@@ -1,7 +1,7 @@
 //! The route table, and what wraps every route: body and time limits, CORS, JSON for wrong paths and methods, panics.
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
     extract::{DefaultBodyLimit, Request, State},
     http::{
@@ -15,16 +15,19 @@ use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowHeaders, Any, CorsLayer},
 };
-use tracing::Instrument;
 
 use super::{
     App, about, authorize,
     discovery::{self, MetadataDocument},
     health, html, introspect, register,
+    request_id::REQUEST_ID,
     respond::{ErrorText, STORE_RETRY_SECONDS, plain_error},
     revoke, sign_in, token,
 };
-use crate::service::{REGISTRATION_PATH, TOKEN_PATH};
+use crate::{
+    domain::correlation::RequestId,
+    service::{REGISTRATION_PATH, TOKEN_PATH},
+};
 
 /// Where everything is, below the issuer.
 pub mod path {
@@ -92,7 +95,7 @@ pub fn router(app: &App) -> Router {
         .merge(Router::new().route(&at(path::REGISTER), post(register::post)).layer(app.0.registration_limit.layer()))
         .merge(metadata(app));
     // CORS lies around everything else: a preflight is a method that no route serves, and scripts may read refusals as well.
-    let open_to_scripts = guarded(open_to_scripts, app).layer(cors());
+    let open_to_scripts = guarded(open_to_scripts).layer(cors());
     let closed_to_scripts = Router::new()
         .route(&at(path::AUTHORIZE), get(authorize::authorize).post(authorize::authorize_posted))
         .route(&at(path::LOGIN), post(sign_in::log_in))
@@ -104,16 +107,16 @@ pub fn router(app: &App) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .fallback(not_found);
-    open_to_scripts.merge(guarded(closed_to_scripts, app)).with_state(app.clone())
+    let routes = open_to_scripts.merge(guarded(closed_to_scripts));
+    routes.layer(middleware::from_fn_with_state(app.clone(), bounded)).with_state(app.clone())
 }
 
 /// What holds for every route.
-fn guarded(routes: Router<App>, app: &App) -> Router<App> {
+fn guarded(routes: Router<App>) -> Router<App> {
     routes
         .method_not_allowed_fallback(method_not_allowed)
         // Endpoints read their bodies themselves, with a limit and a deadline, and answer in their own words.
         .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn_with_state(app.clone(), bounded))
         .layer(CatchPanicLayer::custom(panicked))
 }
 
@@ -138,38 +141,36 @@ fn cors() -> CorsLayer {
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER, HeaderName::from_static("dpop-nonce")])
+        .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER, HeaderName::from_static("dpop-nonce"), REQUEST_ID])
         .max_age(std::time::Duration::from_secs(3600))
 }
 
 /// A request that is stuck is given up; what it was doing is done or undone as a whole, because every step of a store is one.
-async fn bounded(State(app): State<App>, mut request: Request, next: Next) -> Response<Body> {
-    app.0.options.trusted_proxies.apply(&mut request);
-    let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
-    let answer = next.run(request).instrument(span);
-    match tokio::time::timeout(app.0.options.request_timeout, answer).await {
-        Ok(response) => response,
-        Err(_) => {
-            let mut response = plain_error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "temporarily_unavailable",
-                "The request took too long. Try again shortly.",
-            );
-            response.headers_mut().insert(RETRY_AFTER, STORE_RETRY_SECONDS.into());
-            response
-        }
-    }
+async fn bounded(State(app): State<App>, request: Request, next: Next) -> Response<Body> {
+    let limit = app.0.options.request_timeout;
+    let answer = async |request| tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| given_up());
+    app.enter(request, answer).await
+}
+
+fn given_up() -> Response<Body> {
+    let mut response = plain_error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "temporarily_unavailable",
+        "The request took too long. Try again shortly.",
+    );
+    response.headers_mut().insert(RETRY_AFTER, STORE_RETRY_SECONDS.into());
+    response
 }
 
 /// JSON, never a redirect; for a human at a browser, a page, except below `/.well-known`.
-async fn not_found(State(app): State<App>, request: Request) -> Response<Body> {
+async fn not_found(State(app): State<App>, Extension(id): Extension<RequestId>, request: Request) -> Response<Body> {
     let accepts_html = request
         .headers()
         .get(ACCEPT)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.contains("text/html"));
     if accepts_html && !request.uri().path().contains("/.well-known") {
-        return html::error_page(&app, &NOT_FOUND, Some(&app.path(path::DOCUMENTATION)));
+        return html::error_page(id.as_str(), &NOT_FOUND, Some(&app.path(path::DOCUMENTATION)));
     }
     plain_error(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.")
 }

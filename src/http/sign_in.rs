@@ -18,7 +18,7 @@ use super::{
     router::path,
 };
 use crate::{
-    domain::time::Timestamp,
+    domain::{correlation::AttemptId, time::Timestamp},
     protocol::{authorization::AuthorizationRequest, form::Form, secret::Secret},
     service::{
         authorize::{Addressed, AuthorizeError, Next, Unaddressed},
@@ -55,6 +55,7 @@ async fn ask_again(
     error: &LogInError,
     now: Timestamp,
 ) -> Response {
+    let attempt = interaction.attempt();
     let (problem, status) = match error {
         LogInError::WrongCredentials => (LoginProblem::WrongCredentials, StatusCode::FORBIDDEN),
         LogInError::TooManyAttempts { until } => {
@@ -63,20 +64,20 @@ async fn ask_again(
             (LoginProblem::TooManyAttempts { retry_after_minutes }, StatusCode::TOO_MANY_REQUESTS)
         }
         LogInError::NotAsked => {
-            return unaddressed(app, &Unaddressed::Interaction(BrokenInteraction::Unreadable));
+            return unaddressed(app, attempt, &Unaddressed::Interaction(BrokenInteraction::Unreadable));
         }
-        LogInError::Store(error) => return try_later(app, error),
-        LogInError::Password(error) => return try_later(app, error),
+        LogInError::Store(error) => return try_later(attempt, error),
+        LogInError::Password(error) => return try_later(attempt, error),
     };
     // The same request as before; `begin` judges it and tells what the page needs.
-    let mut response = match app.authority().begin(interaction.request, browser, now).await {
+    let mut response = match app.authority().begin(attempt, interaction.request, browser, now).await {
         Ok(Next::LogIn(view)) => log_in_page(app, &view, Some((problem, username)), status),
-        Err(AuthorizeError::Addressed { why: Addressed::Store(error), .. }) => return try_later(app, &error),
+        Err(AuthorizeError::Addressed { why: Addressed::Store(error), .. }) => return try_later(attempt, &error),
         Ok(Next::AskConsent(_) | Next::Return(_))
         | Err(AuthorizeError::Addressed { why: Addressed::Refused(_), .. }) => {
-            unaddressed(app, &Unaddressed::Interaction(BrokenInteraction::Unreadable))
+            unaddressed(app, attempt, &Unaddressed::Interaction(BrokenInteraction::Unreadable))
         }
-        Err(AuthorizeError::Unaddressed(error)) => unaddressed(app, &error),
+        Err(AuthorizeError::Unaddressed(error)) => unaddressed(app, attempt, &error),
     };
     if let LogInError::TooManyAttempts { until } = error {
         response.headers_mut().insert(RETRY_AFTER, until.since(now).as_secs().into());
@@ -84,7 +85,7 @@ async fn ask_again(
     response
 }
 
-fn try_later(app: &App, error: &(dyn std::error::Error + 'static)) -> Response {
+fn try_later(attempt: AttemptId, error: &(dyn std::error::Error + 'static)) -> Response {
     log_failure(error);
     let text = ErrorText {
         status: StatusCode::SERVICE_UNAVAILABLE,
@@ -93,13 +94,13 @@ fn try_later(app: &App, error: &(dyn std::error::Error + 'static)) -> Response {
         advice: "Go back and try again in a moment.",
         code: Some("temporarily_unavailable"),
     };
-    error_page(app, &text, None)
+    error_page(&attempt.to_string(), &text, None)
 }
 
 /// Somebody leaves, perhaps so that somebody else can go on with the request.
 pub(super) async fn log_out(State(app): State<App>, FormAnswer { interaction, browser, .. }: FormAnswer) -> Response {
     if let Err(error) = app.authority().log_out(&browser).await {
-        return try_later(&app, &error);
+        return try_later(interaction.attempt(), &error);
     }
     let mut response = see_other(&format!("{}?{}", app.path(path::SIGNED_OUT), interaction.request.to_query()));
     set_cookie(&app, response.headers_mut(), &app.authority().new_browser(), None);

@@ -18,6 +18,7 @@ use crate::{
         authorization::{self, Authorization, AuthorizationRefusal, Login, Step},
         client::{Client, GrantType},
         code::NewCode,
+        correlation::AttemptId,
         credential::{AuthorizationCode, Credential},
         grant::Grant,
         identifier::GrantId,
@@ -155,14 +156,15 @@ impl Judged {
 }
 
 impl Authority {
-    /// A request arrives in a browser.
+    /// A request arrives in a browser, or is put to its human once more.
     pub async fn begin(
         &self,
+        attempt: AttemptId,
         request: AuthorizationRequest,
         browser: &BrowserToken,
         now: Timestamp,
     ) -> Result<Next, AuthorizeError> {
-        let interaction = self.interaction(request, browser, false, now);
+        let interaction = Self::interaction(attempt, request, browser, false, now);
         self.proceed(interaction, browser, now).await
     }
 

@@ -16,6 +16,7 @@ use crate::{
         assertion::{ReplayId, SingleUse},
         authorization::Authorization,
         client::Client,
+        correlation::AttemptId,
         credential::{Credential, Digest, SessionToken},
         redirect::RedirectUri,
         resource::ResourceUri,
@@ -36,8 +37,8 @@ pub struct Interaction {
     pub request: AuthorizationRequest,
     /// The cookie of the browser it is in.
     browser: Digest<SessionToken>,
-    /// Makes an answer to it a single use.
-    id: [u8; 16],
+    /// The attempt that it is a step of. Also makes an answer to it a single use.
+    id: AttemptId,
     began_at: Timestamp,
     /// Whether the human has logged in in answer to this very request.
     pub fresh_login: bool,
@@ -88,6 +89,11 @@ pub enum BrokenInteraction {
 }
 
 impl Interaction {
+    /// The attempt that this is a step of.
+    pub const fn attempt(&self) -> AttemptId {
+        self.id
+    }
+
     /// The human is asked to log in.
     pub(super) fn ask_to_log_in(self) -> Self {
         Self { asked: Asked::LogIn, ..self }
@@ -117,27 +123,25 @@ impl Interaction {
     }
 
     pub(super) fn is_answered_by(&self, lifetime: Duration) -> SingleUse {
-        SingleUse::accepted_until(self.began_at.plus(lifetime), ReplayId::of(&[b"consent", &self.id]))
+        SingleUse::accepted_until(self.began_at.plus(lifetime), ReplayId::of(&[b"consent", self.id.as_bytes()]))
     }
 }
 
 impl Authority {
+    /// A name for an attempt that begins.
+    pub fn new_attempt(&self) -> AttemptId {
+        AttemptId::from_entropy(self.entropy.name())
+    }
+
     /// Puts a request in front of the human of a browser.
     pub(super) fn interaction(
-        &self,
+        id: AttemptId,
         request: AuthorizationRequest,
         browser: &BrowserToken,
         fresh_login: bool,
         now: Timestamp,
     ) -> Interaction {
-        Interaction {
-            request,
-            browser: browser.digest(),
-            id: self.entropy.name(),
-            began_at: now,
-            fresh_login,
-            asked: Asked::Nothing,
-        }
+        Interaction { request, browser: browser.digest(), id, began_at: now, fresh_login, asked: Asked::Nothing }
     }
 
     /// The text for the form field.
@@ -153,10 +157,7 @@ impl Authority {
         browser: Option<&BrowserToken>,
         now: Timestamp,
     ) -> Result<Interaction, BrokenInteraction> {
-        let sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| BrokenInteraction::Unreadable)?;
-        let json =
-            self.sealer.open(Purpose::AuthorizationRequest, b"", &sealed).ok_or(BrokenInteraction::Unreadable)?;
-        let interaction: Interaction = serde_json::from_slice(&json).map_err(|_| BrokenInteraction::Unreadable)?;
+        let interaction = self.unseal(text).ok_or(BrokenInteraction::Unreadable)?;
         if !browser.is_some_and(|b| b.digest().matches(&interaction.browser)) {
             return Err(BrokenInteraction::OtherBrowser(Box::new(interaction.request)));
         }
@@ -164,5 +165,16 @@ impl Authority {
             return Err(BrokenInteraction::Expired(Box::new(interaction.request)));
         }
         Ok(interaction)
+    }
+
+    /// The attempt that a text belongs to, whoever sends it and whenever; `None` if it was not sealed here.
+    pub fn attempt_of(&self, text: &str) -> Option<AttemptId> {
+        self.unseal(text).map(|interaction| interaction.id)
+    }
+
+    fn unseal(&self, text: &str) -> Option<Interaction> {
+        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let json = self.sealer.open(Purpose::AuthorizationRequest, b"", &sealed)?;
+        serde_json::from_slice(&json).ok()
     }
 }

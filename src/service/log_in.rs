@@ -99,7 +99,7 @@ impl Authority {
             return Err(LogInError::WrongCredentials);
         }
         self.accounts.clear_failures(&key).await?;
-        let interaction = self.interaction(interaction.request, &fresh, true, now);
+        let interaction = Self::interaction(interaction.attempt(), interaction.request, &fresh, true, now);
         Ok(LoggedIn { browser: fresh, interaction })
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{
     domain::{
         client::{Client, ClientEntry, Removal},
-        identifier::{ClientId, TokenId},
+        identifier::ClientId,
         issuer::Issuer,
         policy::Policy,
         time::Timestamp,
@@ -81,11 +81,6 @@ pub enum NoClient {
 const TOUCH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(3600);
 
 impl Authority {
-    /// A name for something that went wrong: the same on the page and in the log.
-    pub fn reference(&self) -> String {
-        TokenId::from_entropy(self.entropy.name()).as_str().to_owned()
-    }
-
     /// The client of this name, if it may act.
     async fn active_client(&self, id: &str) -> Result<Result<Client, NoClient>, StoreError> {
         let Ok(id) = ClientId::parse(id) else { return Ok(Err(NoClient::Unknown)) };

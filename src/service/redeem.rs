@@ -6,7 +6,7 @@
 //! 4. Spend the code and record what was issued, in one step of the store: the single gate.
 
 use thiserror::Error;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use super::{Authority, IssueError, authenticate::AuthenticatedClient};
 use crate::{
@@ -108,12 +108,13 @@ impl Authority {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let (tokens, grant) = (self.tokens.clone(), grant.clone());
-        let step = tokio::spawn(async move {
+        let step = async move {
             if tokens.revoke_grant(&grant, Revocation { at: now, reason }).await? {
                 warn!(%grant, ?reason, "a spent credential came back; its grant is revoked");
             }
             Ok(())
-        });
+        };
+        let step = tokio::spawn(step.in_current_span());
         // It can only fail to end when the whole process does.
         step.await.unwrap_or(Ok(()))
     }

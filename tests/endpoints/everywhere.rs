@@ -1,10 +1,6 @@
 //! What holds for every endpoint: paths, methods, media types, limits, CORS, logs.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use axum::{
     body::Body,
@@ -21,7 +17,7 @@ use gateward::{
 };
 use serde_json::json;
 
-use super::{faults::Faults, *};
+use super::{faults::Faults, log::Log, *};
 
 const METHODS: [Method; 7] =
     [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::HEAD, Method::OPTIONS];
@@ -321,7 +317,7 @@ async fn scripts_from_anywhere_may_read_the_answers_and_their_challenges() {
         let answer = server.call(method, path).header("origin", "https://inspector.example").send().await;
         assert_open(&answer, path);
         let exposed = answer.header("access-control-expose-headers").expect("exposed headers").to_lowercase();
-        for name in ["www-authenticate", "dpop-nonce", "retry-after"] {
+        for name in ["www-authenticate", "dpop-nonce", "retry-after", "x-request-id"] {
             assert!(exposed.contains(name), "{path}: {exposed}");
         }
     }
@@ -378,29 +374,14 @@ async fn a_head_request_gets_no_body() {
     }
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic while it was held").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A whole story at the finest level of the log: nothing that anybody could use is in it.
 #[tokio::test]
 async fn nothing_secret_is_logged() {
     let log = Log::default();
-    let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_ansi(false)
-        .with_writer(move || writer.clone())
+        .with_writer(log.writer())
         .finish();
     let guard = tracing::subscriber::set_default(subscriber);
 
@@ -433,7 +414,7 @@ async fn nothing_secret_is_logged() {
     server.call(Method::GET, &uri).bearer("a-guessed-token").send().await;
     drop(guard);
 
-    let log = String::from_utf8(log.0.lock().expect("no panic while it was held").clone()).expect("UTF-8");
+    let log = log.text();
     assert!(log.contains("request"), "the log was captured");
     let value = |cookie: &str| cookie.split_once('=').expect("name=value").1.to_owned();
     for (what, secret) in [

@@ -55,6 +55,25 @@ async fn a_human_is_named_with_their_grant() {
 }
 
 #[tokio::test]
+async fn the_server_behind_hears_the_name_that_this_log_and_the_answer_have() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    let answer = world
+        .call(Method::GET, "/mcp")
+        .bearer(&token)
+        .header("x-request-id", "chosen")
+        .header("x_request_id", "chosen")
+        .send()
+        .await;
+    let name = answer.header("x-request-id").unwrap().to_owned();
+    assert_ne!(name, "chosen");
+    assert_eq!(answer.seen_header("x-request-id"), [name]);
+    assert!(answer.seen_header("x_request_id").is_empty());
+    let refused = world.call(Method::GET, "/mcp").send().await;
+    assert!(refused.header("x-request-id").is_some());
+}
+
+#[tokio::test]
 async fn nobody_speaks_as_the_gateway() {
     let world = World::start().await;
     let token = world.token("mcp:read").await;

@@ -142,3 +142,18 @@ async fn headers_of_a_request_that_carries_no_message_are_not_believed() {
     assert_eq!(ask(&world, "POST", "/mcp", &claims).await.status, StatusCode::OK);
     assert_eq!(ask(&world, "GET", "/mcp", &claims).await.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn every_answer_names_its_request() {
+    let world = World::start().await;
+    let token = world.token("mcp:read").await;
+    let said = [
+        ask(&world, "POST", "/mcp", &[("authorization", &bearer(&token))]).await,
+        ask(&world, "POST", "/mcp", &[]).await,
+        world.get("/.well-known/oauth-protected-resource/mcp").await,
+        world.call(Method::GET, "/mcp").host("elsewhere.example").send().await,
+    ];
+    let names: Vec<&str> = said.iter().filter_map(|answer| answer.header("x-request-id")).collect();
+    assert_eq!(names.len(), 4);
+    assert!(names.iter().all(|name| name.len() == 22), "{names:?}");
+}

@@ -95,11 +95,16 @@ impl World {
     /// Another issuer.
     pub(crate) async fn at(issuer: &str, sites: impl FnOnce(&Upstream) -> Vec<GuardedResource>) -> Self {
         let faults = Faults::default();
-        let server =
-            TestServer::builder().issuer(issuer).stores(|stores| faults.wrap(stores)).start().await.with_user().await;
+        let server = TestServer::builder()
+            .issuer(issuer)
+            .options(|options| options.trusted_proxies = TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]))
+            .stores(|stores| faults.wrap(stores))
+            .start()
+            .await
+            .with_user()
+            .await;
         let upstream = Upstream::start().await;
         let options = GatewayOptions {
-            trusted_proxies: TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]),
             body_limit: 1024,
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_millis(200),
