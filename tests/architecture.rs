@@ -36,14 +36,14 @@ const ROOMS: &[Room] = &[
     Room {
         name: "adapter",
         may_import: &["domain", "port", "protocol", "resource::jws"],
-        owns: &["aws_lc_rs", "jsonwebtoken"],
+        owns: &["aws_lc_rs", "jsonwebtoken", "x509_cert"],
     },
     // port: the clock is read at the door, once per request; and a store that is down has an answer of its own at every
     // endpoint. No other port: whoever could reach a store or a signer here would decide something.
     Room {
         name: "http",
         may_import: &["service", "domain", "protocol", "port::clock::Clock", "port::store::StoreError"],
-        owns: &["askama", "governor", "hyper", "hyper_util", "tower_governor", "tower_http"],
+        owns: &["askama", "governor", "hyper", "hyper_util", "tokio_rustls", "tower_governor", "tower_http"],
     },
     // The layer, with the authority's own knowledge of tokens, in front of servers elsewhere. http: how a peer is told by a
     // proxy, and how answers are written.
