@@ -33,6 +33,7 @@ mod show;
 mod stores;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upstream;
 mod users;
 
@@ -57,6 +58,7 @@ pub use self::{
     safety::Unsafe,
     server::Server,
     stores::{StoreUrl, Stores},
+    tls::Tls,
     users::{StaticPassword, UserSpec},
 };
 use crate::{
@@ -100,6 +102,8 @@ pub struct Config {
     /// Where the embedded store and a generated master key live.
     pub data_directory: PathBuf,
     pub server: Server,
+    /// `None` for plain http.
+    pub tls: Option<Tls>,
     pub stores: Stores,
     pub keys: Keys,
     pub lifetimes: Lifetimes,
@@ -194,6 +198,7 @@ impl Config {
         // Later sections are judged in any case, so that one start names every problem.
         let directory = data_directory.clone().unwrap_or_default();
         let server = root.section("server").and_then(Server::read);
+        let tls = root.section("tls").and_then(|section| tls::read(section, issuer.as_ref()));
         let stores = root.section("stores").and_then(|section| Stores::read(section, &directory));
         let keys = root.section("keys").and_then(|section| Keys::read(section, mode, &directory));
         let signing = keys
@@ -216,6 +221,7 @@ impl Config {
             issuer: issuer?,
             data_directory: data_directory?,
             server: server?,
+            tls: tls?,
             stores: stores?,
             keys: keys?,
             lifetimes: lifetimes?,

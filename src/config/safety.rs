@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Config, Mode, keys::MasterKey, load};
+use super::{Config, Mode, Tls, keys::MasterKey, load};
 
 /// Something that production does not accept. Prints as what it is and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,17 @@ impl Config {
                 ),
             },
             MasterKey::Environment { .. } => {}
+        }
+        if let Some(Tls { key, .. }) = &self.tls {
+            match load::exposure(key) {
+                Ok(None) => {}
+                Ok(Some(exposure)) => add("tls.key", format!("{} {exposure}", key.display()), "Run chmod 0600 on it."),
+                Err(error) => add(
+                    "tls.key",
+                    format!("{} cannot be read: {error}", key.display()),
+                    "Let the user that the server runs as read it, and nobody else.",
+                ),
+            }
         }
         for (family, url) in self.stores.families() {
             if url.is_memory() {

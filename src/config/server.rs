@@ -27,6 +27,8 @@ pub struct Server {
     pub header_timeout: Duration,
     /// The longest request body, in bytes.
     pub body_limit: usize,
+    /// For how long clients of an https issuer remember to come by https only; zero if they are not told to.
+    pub hsts: Duration,
 }
 
 impl Server {
@@ -49,6 +51,7 @@ impl Server {
         let request_timeout = section.duration("request_timeout", 1, LONGEST_REQUEST.as_secs());
         let header_timeout = section.duration("header_timeout", 1, 600);
         let body_limit = section.integer("body_limit", 1024..=16 * 1024 * 1024);
+        let hsts = section.duration("hsts", 0, 2 * 365 * 24 * 3600);
         Some(Self {
             listen: listen?,
             trusted_proxies: trusted_proxies?,
@@ -57,6 +60,7 @@ impl Server {
             request_timeout: request_timeout?,
             header_timeout: header_timeout?,
             body_limit: body_limit?,
+            hsts: hsts?,
         })
     }
 }

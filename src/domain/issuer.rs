@@ -73,6 +73,11 @@ impl Issuer {
         self.https
     }
 
+    /// Whether its host is this machine, whichever machine that is.
+    pub fn is_loopback(&self) -> bool {
+        Url::parse(&self.text).is_ok_and(|url| url.host().is_some_and(|host| is_loopback(&host)))
+    }
+
     /// The absolute URL of an endpoint below the issuer; `path` starts with a slash.
     pub fn endpoint(&self, path: &str) -> String {
         format!("{}{path}", self.text)

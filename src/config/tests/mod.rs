@@ -6,6 +6,7 @@ use super::*;
 
 mod guarded;
 mod refusals;
+mod tls;
 
 const PRODUCTION: &str = include_str!("../../../config/production.example.toml");
 const SEVERAL: &str = include_str!("../../../config/several.example.toml");
