@@ -94,12 +94,7 @@ impl Subject {
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let app = App::new(authority.clone(), Arc::new(SystemClock), HttpOptions::default());
-        let options = ServeOptions {
-            header_timeout: Duration::from_secs(10),
-            stall_timeout: Duration::from_secs(60),
-            drain_delay: Duration::ZERO,
-            grace: Duration::from_secs(5),
-        };
+        let options = ServeOptions { grace: Duration::from_secs(5), ..ServeOptions::default() };
         let (stop, stopped) = oneshot::channel();
         let routes = routes(&app);
         let serving = runtime.spawn(async move {

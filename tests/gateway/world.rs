@@ -152,10 +152,9 @@ impl World {
         let (stop, stopped) = oneshot::channel::<()>();
         let (app, routes) = (self.server.app.clone(), self.routes.clone());
         let options = ServeOptions {
-            header_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(1),
-            drain_delay: Duration::ZERO,
             grace: Duration::from_secs(60),
+            ..ServeOptions::default()
         };
         let serving = tokio::spawn(async move {
             serve(&app, routes, vec![listener], options, async { stopped.await.unwrap_or_default() }).await;

@@ -88,8 +88,7 @@ fn host(server: &TestServer, listener: TcpListener) -> Hosted {
     let options = ServeOptions {
         header_timeout: Duration::from_secs(30),
         stall_timeout: Duration::from_secs(30),
-        drain_delay: Duration::ZERO,
-        grace: Duration::from_secs(1),
+        ..ServeOptions::default()
     };
     Hosted::start(listener, move |listener| async move {
         serve(&app, router(&app), vec![listener], options, pending()).await;

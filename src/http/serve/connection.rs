@@ -1,0 +1,203 @@
+//! One connection, from its first byte to its last.
+
+use std::{convert::Infallible, error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{
+        HeaderValue, Method, Request, Response, StatusCode,
+        header::{CONNECTION, HOST, STRICT_TRANSPORT_SECURITY},
+    },
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::watch,
+    time::timeout,
+};
+use tokio_io_timeout::TimeoutWriter;
+use tower::ServiceExt;
+use tracing::debug;
+
+use super::{
+    ServeOptions,
+    http2::{self, Streams, Watched},
+    tls::{Encrypted, Handshakes},
+};
+use crate::http::{App, respond::plain_error};
+
+/// How long a client of HTTP/2 has to acknowledge the end of its connection, if it has no request open.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// The longest head of a request in HTTP/1.1, in bytes.
+const HEAD_LIMIT: usize = 64 * 1024;
+
+/// What all connections have in common.
+pub(super) struct Door {
+    app: App,
+    routes: Router,
+    options: ServeOptions,
+    http1: http1::Builder,
+    handshakes: Option<Handshakes>,
+}
+
+/// Why a connection ended before its time.
+type Broken = Box<dyn Error + Send + Sync>;
+
+impl Door {
+    pub(super) fn new(app: App, routes: Router, options: ServeOptions) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(HEAD_LIMIT);
+        let handshakes = options.tls.clone().map(Handshakes::new);
+        Self { app, routes, options, http1, handshakes }
+    }
+
+    /// Serves a connection to its end, which comes soon after `closing` has turned true.
+    pub(super) async fn serve(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, closing: watch::Receiver<bool>) {
+        // Answers are one small write; waiting for more to send would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "cannot set TCP_NODELAY");
+        }
+        // Whoever stops reading makes writing wait, and nothing that is written is looked at meanwhile: neither the end of a
+        // token nor that of the server.
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(self.options.stall_timeout));
+        let stream = Box::pin(stream);
+        let ended = match &self.handshakes {
+            None => self.serve_http1(stream, peer, closing).await,
+            // In a box: a connection in the clear does not need the room.
+            Some(handshakes) => Box::pin(self.serve_tls(handshakes, stream, peer, closing)).await,
+        };
+        if let Err(error) = ended {
+            debug!(error, "a connection ended early");
+        }
+    }
+
+    async fn serve_tls(
+        self: &Arc<Self>,
+        handshakes: &Handshakes,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        closing: watch::Receiver<bool>,
+    ) -> Result<(), Broken> {
+        let mut giving_up = closing.clone();
+        let encrypted = tokio::select! {
+            biased;
+            encrypted = handshakes.accept(stream) => encrypted?,
+            () = async { begins(&mut giving_up).await; pause(self.options.linger).await } => return Ok(()),
+        };
+        match encrypted {
+            Encrypted::Http1(stream) => self.serve_http1(stream, peer, closing).await,
+            Encrypted::Http2(stream) => Box::pin(self.serve_http2(stream, peer, closing)).await,
+        }
+    }
+
+    async fn serve_http1(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        mut closing: watch::Receiver<bool>,
+    ) -> Result<(), Broken> {
+        let service = service_fn(|request| {
+            let door = self.clone();
+            async move { Ok::<_, Infallible>(door.answer_http1(request, peer).await) }
+        });
+        let mut connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        tokio::select! {
+            biased;
+            ended = &mut connection => return Ok(ended?),
+            () = begins(&mut closing) => {}
+        }
+        if let Ok(ended) = timeout(self.options.linger, &mut connection).await {
+            return Ok(ended?);
+        }
+        connection.as_mut().graceful_shutdown();
+        Ok(connection.await?)
+    }
+
+    async fn serve_http2(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        mut closing: watch::Receiver<bool>,
+    ) -> Result<(), Broken> {
+        let service = service_fn(|request| {
+            let door = self.clone();
+            async move { Ok::<_, Infallible>(door.answer_http2(request, peer).await) }
+        });
+        let streams = Streams::new(self.options.stall_timeout);
+        let builder = http2::builder(streams.clone());
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        // The first request is expected as soon as in HTTP/1.1; from then on a connection may rest for a while.
+        let (mut patience, mut requests) = (self.options.header_timeout, Some(0));
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut connection => return Ok(ended?),
+                () = begins(&mut closing) => break,
+                () = pause(patience) => {}
+            }
+            let before = std::mem::replace(&mut requests, streams.at_rest());
+            if requests.is_some() && requests == before {
+                break;
+            }
+            patience = self.options.idle_timeout;
+        }
+        // RFC 9113 6.8: what the client has sent before it hears of the end is answered.
+        connection.as_mut().graceful_shutdown();
+        loop {
+            match timeout(FAREWELL, &mut connection).await {
+                Ok(ended) => return Ok(ended?),
+                Err(_) if streams.at_rest().is_some() => return Ok(()),
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn answer_http1(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let mut response = self.answer(request, peer).await;
+        // RFC 9112 9.6. What switches protocols has its own word there.
+        if self.app.is_draining() {
+            response.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn answer_http2(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Watched> {
+        // RFC 9113 8.3.1: for everything behind, the host is in `Host`.
+        let authority = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()));
+        if let Some(Ok(authority)) = authority {
+            request.headers_mut().entry(HOST).or_insert(authority);
+        }
+        self.answer(request, peer).await.map(Watched)
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        // RFC 9110 9.3.6: whoever asks for a tunnel takes this server for a proxy.
+        if request.method() == Method::CONNECT {
+            return plain_error(StatusCode::NOT_IMPLEMENTED, "invalid_request", "This server is no proxy.");
+        }
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = self.routes.clone().oneshot(request).await;
+        let mut response = answer.unwrap_or_else(|never| match never {});
+        if let Some(policy) = &self.options.strict_transport_security {
+            response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| policy.clone());
+        }
+        response
+    }
+}
+
+/// Completes when connections have to end.
+async fn begins(closing: &mut watch::Receiver<bool>) {
+    // Without a sender there is no server either.
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+async fn pause(duration: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "the patience of a connection")]
+    tokio::time::sleep(duration).await;
+}
