@@ -3,10 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinHandle, time::MissedTickBehavior};
+use tokio::{signal::unix::Signal, task::JoinHandle, time::MissedTickBehavior};
 use tracing::{debug, error, info};
 
-use super::compose::Assembly;
+use super::{certificate::Certificate, compose::Assembly};
 use crate::{
     adapter::keyring::Keyring,
     http::{App, respond::log_failure},
@@ -45,6 +45,27 @@ pub(super) fn start(app: &App, assembly: &Assembly) -> Vec<JoinHandle<()>> {
     };
     let feeds = assembly.stores.watch().into_iter().map(follow);
     feeds.chain([keys, purge]).collect()
+}
+
+/// Notices when the files of the certificate change.
+pub(super) fn follow_certificate(certificate: &Arc<Certificate>) -> JoinHandle<()> {
+    let certificate = certificate.clone();
+    every(certificate.period(), move || {
+        let certificate = certificate.clone();
+        async move { certificate.refresh().await }
+    })
+}
+
+/// SIGHUP: what can be read again while the server runs, is.
+pub(super) fn follow_hangups(mut hangups: Signal, certificate: Option<Arc<Certificate>>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            info!("SIGHUP");
+            if let Some(certificate) = &certificate {
+                certificate.refresh_now().await;
+            }
+        }
+    })
 }
 
 async fn maintain(keyring: Arc<Keyring>, clock: Arc<dyn Clock>) {

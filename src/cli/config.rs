@@ -1,10 +1,11 @@
 //! `gateward config`.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use clap::Subcommand;
 
-use super::{compose::check_stores, failure::Failure, output, read};
+use super::{certificate::Certificate, compose::check_stores, failure::Failure, output, read};
+use crate::resource::SystemClock;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -19,6 +20,9 @@ pub(super) fn run(verb: Verb, file: Option<&Path>) -> Result<(), Failure> {
     match verb {
         Verb::Check => {
             check_stores(&config)?;
+            if let Some(certificate) = Certificate::open(&config, Arc::new(SystemClock))? {
+                certificate.complaints().iter().try_for_each(|complaint| output::line(complaint))?;
+            }
             let found = config.check_safety();
             if found.is_empty() {
                 return output::line("the configuration is good");

@@ -11,6 +11,7 @@
 //! | 6 | the store cannot be reached |
 
 mod background;
+mod certificate;
 mod client;
 mod compose;
 mod config;

@@ -1,7 +1,8 @@
 //! `gateward serve`.
 
-use std::{future::Future, io::IsTerminal, time::Duration};
+use std::{future::Future, io::IsTerminal, sync::Arc, time::Duration};
 
+use axum::http::HeaderValue;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -9,13 +10,17 @@ use tokio::{
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{background, compose::Assembly, declare::declare, development, failure::Failure, gateway, output};
+use super::{
+    background, certificate::Certificate, compose::Assembly, declare::declare, development, failure::Failure, gateway,
+    output,
+};
 use crate::{
     config::{Config, LogFormat, Mode},
     http::{
         App, HttpOptions, TrustedProxies, router,
         serve::{Drained, ServeOptions, serve},
     },
+    resource::SystemClock,
 };
 
 /// How long the store may take to close.
@@ -37,11 +42,12 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     start_log(&config)?;
     // Bound first: if another server has the port, nothing else happens.
     let listeners = listen(&config).await?;
+    let certificate = Certificate::open(&config, Arc::new(SystemClock))?;
     let assembly = Assembly::open(config).await?;
     let now = assembly.now();
     assembly.keyring.maintain(now).await?;
     declare(&assembly, now).await?;
-    let shutdown = shutdown_signal()?;
+    let (shutdown, hangups) = (shutdown_signal()?, signal(SignalKind::hangup())?);
     let options = HttpOptions {
         trusted_proxies: TrustedProxies::new(assembly.config.server.trusted_proxies.iter().copied()),
         body_limit: assembly.config.server.body_limit,
@@ -53,7 +59,9 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     let app = App::new(assembly.authority.clone(), assembly.clock.clone(), options);
     let gateway = gateway::compose(&app, &assembly)?;
     let routes = gateway.around(router(&app), &app);
-    let background = background::start(&app, &assembly);
+    let mut background = background::start(&app, &assembly);
+    background.extend(certificate.as_ref().map(background::follow_certificate));
+    background.push(background::follow_hangups(hangups, certificate.clone()));
     match assembly.config.mode {
         Mode::Development => development::prepare(&assembly, now).await?,
         Mode::Production => {}
@@ -63,11 +71,15 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     }
 
     let server = &assembly.config.server;
+    let policy = assembly.config.strict_transport_security().map(HeaderValue::try_from).transpose();
     let serve_options = ServeOptions {
+        tls: certificate.map(|certificate| certificate.options()),
+        strict_transport_security: policy.map_err(|error| Failure::failed(&error))?,
         header_timeout: server.header_timeout,
         stall_timeout: STALL_TIMEOUT,
         drain_delay: server.drain_delay,
         grace: server.shutdown_grace,
+        ..ServeOptions::default()
     };
     let drained = serve(&app, routes, listeners, serve_options, shutdown).await;
     for task in background {

@@ -166,7 +166,12 @@ impl ScriptedBrowser {
     pub fn new() -> Result<Self, reqwest::Error> {
         // A connection for each request: one that is kept open does not survive a restart of the server.
         let http = Client::builder().redirect(Policy::none()).no_proxy().pool_max_idle_per_host(0).build()?;
-        Ok(Self { http, cookies: BTreeMap::new() })
+        Ok(Self::over(http))
+    }
+
+    /// The same, by an HTTP client of one's own, which must not follow redirects.
+    pub fn over(http: Client) -> Self {
+        Self { http, cookies: BTreeMap::new() }
     }
 
     /// Its cookies, by name.

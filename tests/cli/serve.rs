@@ -66,6 +66,28 @@ fn outside_development_mode_it_refuses_a_master_key_that_the_world_can_read() {
 }
 
 #[test]
+fn outside_development_mode_it_refuses_a_private_key_that_the_world_can_read() {
+    let home = production().set("GATEWARD_TLS__CERTIFICATE", "server.pem").set("GATEWARD_TLS__KEY", "server.key");
+    refuses(&home, &["tls.key: server.key cannot be read"]);
+    home.write("server.key", "");
+    fs::set_permissions(home.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    refuses(&home, &["tls.key: server.key is open to others (mode 0644)", "chmod 0600"]);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_named_before_anything_is_made() {
+    let home = production().set("GATEWARD_TLS__CERTIFICATE", "server.pem").set("GATEWARD_TLS__KEY", "server.key");
+    home.write("server.key", "");
+    fs::set_permissions(home.path("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    for command in [SERVE, &["config", "check", "--config", "gateward.toml"]] {
+        assert!(home.fails(command, 5).contains("tls: cannot read server.pem"));
+    }
+    home.write("server.pem", "nonsense");
+    assert!(home.fails(SERVE, 5).contains("server.pem holds no certificate"));
+    assert!(!home.path("gateward-data").exists(), "a server that does not start makes nothing");
+}
+
+#[test]
 fn outside_development_mode_it_refuses_to_keep_everything_in_memory() {
     let home = production().set("GATEWARD_STORES__URL", "memory:");
     refuses(&home, &["stores.tokens: is kept in memory", "Use sqlite:PATH"]);

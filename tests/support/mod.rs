@@ -43,6 +43,7 @@ pub(crate) struct Options {
     variables: Vec<(String, String)>,
     localhost: bool,
     issuer: Option<String>,
+    tls: bool,
     ahead: Option<Duration>,
 }
 
@@ -69,6 +70,16 @@ impl Options {
     pub(crate) fn on_localhost(mut self) -> Self {
         self.localhost = true;
         self
+    }
+
+    /// TLS with `server.pem` and `server.key` in this directory, and an https issuer.
+    #[must_use]
+    pub(crate) fn with_tls(mut self, directory: &Path) -> Self {
+        self.tls = true;
+        let file = |name: &str| directory.join(name).display().to_string();
+        self.set("GATEWARD_MODE", "development")
+            .set("GATEWARD_TLS__CERTIFICATE", &file("server.pem"))
+            .set("GATEWARD_TLS__KEY", &file("server.key"))
     }
 
     /// Another issuer than the address where it listens: that of a load balancer.
@@ -130,7 +141,8 @@ impl Server {
         let directory = tempfile::Builder::new().prefix("gateward-test-").tempdir().unwrap();
         let address = if options.localhost { free_port() } else { own_address() };
         let host = if options.localhost { "localhost".to_owned() } else { address.ip().to_string() };
-        let issuer = options.issuer.clone().unwrap_or_else(|| format!("http://{host}:{}", address.port()));
+        let scheme = if options.tls { "https" } else { "http" };
+        let issuer = options.issuer.clone().unwrap_or_else(|| format!("{scheme}://{host}:{}", address.port()));
         let (stdout, stderr) = (Arc::default(), Arc::default());
         let child = spawn(&options, directory.path(), address, &issuer, &stdout, &stderr);
         let mut server = Self { child, directory, address, issuer, options, stdout, stderr, password: String::new() };
@@ -178,6 +190,17 @@ impl Server {
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal("TERM");
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    /// Waits for a line of its log.
+    pub(crate) fn wait_for_log(&self, wanted: &str) {
+        let found = self.stderr.wait_for(|line| line.contains(wanted));
+        assert!(found, "no \"{wanted}\" in the log:\n{}", self.stderr.text());
     }
 
     fn signal(&self, name: &str) {
