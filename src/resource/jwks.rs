@@ -55,7 +55,7 @@ struct Source {
     known: RwLock<Option<Known>>,
     /// How many looks have begun.
     begun: AtomicU64,
-    /// When the last one began, and what became of it. Held while somebody looks.
+    /// When the last one began, or was found to have failed, and what became of it. Held while somebody looks.
     last: Mutex<Option<(Instant, Result<(), Unavailable>)>>,
     refreshing: AtomicBool,
     waiting: Arc<Semaphore>,
@@ -177,7 +177,9 @@ impl Source {
         if let Err(error) = &fetched {
             tracing::warn!(%error, "the keys of the authorization server cannot be fetched; known ones stay in use");
         }
-        *last = Some((begun, fetched.as_ref().map(drop).map_err(Clone::clone)));
+        // A failure counts from its end: a server that hangs would keep each of those who wait as long as the one before.
+        let at = if fetched.is_ok() { begun } else { Instant::now() };
+        *last = Some((at, fetched.as_ref().map(drop).map_err(Clone::clone)));
         Ok(self.keep(fetched?, look, now))
     }
 

@@ -1,7 +1,7 @@
 //! An authorization server that does as it is told, and counts who asks it what.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -58,6 +58,8 @@ pub(crate) struct Question {
 struct Inner {
     replies: Mutex<HashMap<String, Reply>>,
     questions: Mutex<HashMap<String, Vec<Question>>>,
+    /// Paths where it never answers.
+    silent: Mutex<HashSet<String>>,
     /// Counts every question that has arrived.
     arrived: watch::Sender<usize>,
     /// Whether answers go out.
@@ -81,8 +83,12 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
     // What it knows when it is asked, not when it answers.
     let reply = held(&inner.replies).get(&path).cloned().unwrap_or_else(|| Reply::status(404));
     let question = Question { headers, body: String::from_utf8_lossy(&body).into_owned() };
+    let is_silent = held(&inner.silent).contains(&path);
     held(&inner.questions).entry(path).or_default().push(question);
     inner.arrived.send_modify(|arrived| *arrived += 1);
+    if is_silent {
+        std::future::pending::<()>().await;
+    }
     let mut open = inner.open.subscribe();
     open.wait_for(|open| *open).await.expect("the server lives");
     let mut response = Response::builder().status(reply.status).header("content-type", "application/json");
@@ -100,6 +106,7 @@ impl Impostor {
         let inner = Arc::new(Inner {
             replies: Mutex::default(),
             questions: Mutex::default(),
+            silent: Mutex::default(),
             arrived: watch::channel(0).0,
             open: watch::channel(true).0,
         });
@@ -129,6 +136,11 @@ impl Impostor {
 
     pub(crate) fn reply(&self, path: &str, reply: Reply) {
         held(&self.inner.replies).insert(path.to_owned(), reply);
+    }
+
+    /// Never answers at a path any more.
+    pub(crate) fn fall_silent(&self, path: &str) {
+        held(&self.inner.silent).insert(path.to_owned());
     }
 
     pub(crate) fn stop(&mut self) {

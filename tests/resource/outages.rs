@@ -145,6 +145,33 @@ async fn a_server_that_hangs_is_given_up() {
     assert_eq!(impostor.asked(JWKS), 0);
 }
 
+/// Otherwise each of them would wait for as long as the one before, and somebody who invents names of keys could keep everybody waiting.
+#[tokio::test]
+async fn those_who_wait_for_keys_that_do_not_come_are_sent_away_together() {
+    let key = Key::es256("a");
+    let impostor = Impostor::start(&[&key]);
+    let guarded = impostor.guarded();
+    assert_passed(&guarded.get(&key.token(&impostor.claims())).await);
+    let time = StandingTime::begin();
+    time.advance(Duration::from_millis(1001)).await;
+    impostor.fall_silent(JWKS);
+    let waiting: Vec<_> = (0..20)
+        .map(|i| {
+            let (guarded, token) = (guarded.clone(), Key::es256(&i.to_string()).token(&impostor.claims()));
+            tokio::spawn(async move { guarded.get(&token).await })
+        })
+        .collect();
+    impostor.wait_for(JWKS, 2).await;
+    time.settle().await;
+    time.advance(Duration::from_millis(5001)).await;
+    time.settle().await;
+    assert!(waiting.iter().all(tokio::task::JoinHandle::is_finished));
+    for answer in waiting {
+        assert_unavailable(&answer.await.expect("an answer"));
+    }
+    assert_eq!(impostor.asked(JWKS), 2);
+}
+
 #[tokio::test]
 async fn a_server_that_moved_its_keys_is_found_again() {
     let (old, new) = (Key::es256("old"), Key::es256("new"));
