@@ -196,7 +196,7 @@ impl ProtectedResource {
         Self { verification: Verification::Other(verifier), ..self }
     }
 
-    /// How long an answer about a token is remembered: 5 s unless set; zero for not at all.
+    /// How long an answer about a token is remembered: 5 s unless set; zero for not at all, so that each request asks for itself.
     #[must_use]
     pub fn introspection_cache(self, longest: Duration) -> Self {
         Self { introspection_cache: longest, ..self }

@@ -104,6 +104,10 @@ impl Introspector {
         if token.len() > MAX_LENGTH {
             return Err(Rejection::Malformed.into());
         }
+        // Nor is an answer shared that was asked for before: the token may have been revoked since.
+        if self.remembered_for.is_zero() {
+            return judged(Box::pin(self.ask(token, now)).await?, now);
+        }
         let digest: [u8; 32] = Sha256::digest(token).into();
         let is_fresh = |answer: &Answer| now >= answer.at && now.since(answer.at) < self.remembered_for;
         let answer = match self.answers.get(&digest).await {
@@ -117,9 +121,7 @@ impl Introspector {
                 asked.map_err(|error: Arc<Unavailable>| (*error).clone())?
             }
         };
-        let identity = answer.outcome?;
-        judge_times(identity.not_before(), identity.expires_at(), now)?;
-        Ok(identity)
+        judged(answer, now)
     }
 
     async fn ask(&self, token: &str, now: Timestamp) -> Result<Answer, Unavailable> {
@@ -171,4 +173,10 @@ impl Introspector {
             expires_at: Timestamp::from_unix(response.exp.unwrap_or(i64::MAX)),
         }))
     }
+}
+
+fn judged(answer: Answer, now: Timestamp) -> Result<Identity, VerifyError> {
+    let identity = answer.outcome?;
+    judge_times(identity.not_before(), identity.expires_at(), now)?;
+    Ok(identity)
 }

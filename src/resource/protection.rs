@@ -238,7 +238,12 @@ impl Protection {
             return Err(self.refuse(&Refusal::InsufficientScope, &needed));
         }
         let confirmed = self.0.verifier.confirm(verified.token.text(), &needed, self.0.clock.now()).await;
-        confirmed.map_err(|error| self.refuse(&error.into(), &needed))
+        let confirmed = confirmed.map_err(|error| self.refuse(&error.into(), &needed))?;
+        // RFC 7662 2.2: what it permits by now may be less than what stands in it.
+        if confirmed.is_some_and(|identity| !identity.scope().satisfies(&needed)) {
+            return Err(self.refuse(&Refusal::InsufficientScope, &needed));
+        }
+        Ok(())
     }
 
     fn needed(&self, head: RequestHead<'_>, calls: Calls<'_>) -> Result<Cow<'_, Scope>, Refusal> {

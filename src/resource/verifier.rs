@@ -95,13 +95,19 @@ impl Verifier {
         }
     }
 
-    /// A second look, at a token that was verified offline and would do something sensitive.
-    pub(super) async fn confirm(&self, token: &str, needed: &Scope, now: Timestamp) -> Result<(), VerifyError> {
+    /// A second look, at a token that was verified offline and would do something sensitive: what the authorization server says of it
+    /// now; `None` where there is no need to ask.
+    pub(super) async fn confirm(
+        &self,
+        token: &str,
+        needed: &Scope,
+        now: Timestamp,
+    ) -> Result<Option<Identity>, VerifyError> {
         match self {
             Self::Both { introspection, always, .. } if jws::is_compact(token) && overlap(needed, always) => {
-                introspection.verify(token, now).await.map(drop)
+                introspection.verify(token, now).await.map(Some)
             }
-            Self::Both { .. } | Self::Offline(_) | Self::Introspection(_) | Self::Other(_) => Ok(()),
+            Self::Both { .. } | Self::Offline(_) | Self::Introspection(_) | Self::Other(_) => Ok(None),
         }
     }
 

@@ -324,3 +324,41 @@ async fn a_broader_name_makes_everything_below_it_sensitive() {
     let guarded = Guarded::new(resource.offline_and_introspection(Impostor::credentials(), "mcp:execute other:*"));
     assert_passed(&guarded.get(&key.token(&impostor.claims())).await);
 }
+
+/// RFC 7662 2.2: by now it may be less than what stands in the token.
+#[tokio::test]
+async fn what_is_sensitive_needs_what_the_server_says_that_a_token_permits() {
+    let key = Key::es256("a");
+    let impostor = Impostor::start(&[&key]);
+    let resource = impostor.resource().scope("mcp:execute");
+    let guarded = Guarded::new(resource.offline_and_introspection(Impostor::credentials(), "mcp:execute"));
+    let token = |id| key.token(&with(&with(&impostor.claims(), "scope", "mcp:execute"), "jti", id));
+    impostor.say(INTROSPECTION, &with(&impostor.active(), "scope", "mcp:read"));
+    assert_eq!(guarded.get(&token("1")).await.status, 403);
+    impostor.say(INTROSPECTION, &with(&impostor.active(), "scope", "mcp:execute"));
+    assert_passed(&guarded.get(&token("2")).await);
+    assert_eq!(guarded.reached(), 1);
+}
+
+/// An answer that was given before the revocation, and arrives after it, speaks for nobody who came later.
+#[tokio::test]
+async fn without_a_memory_no_request_takes_the_answer_to_another() {
+    let impostor = Impostor::start(&[]);
+    impostor.say(INTROSPECTION, &impostor.active());
+    let resource = impostor.resource().scope("mcp:read").introspection(Impostor::credentials());
+    let guarded = Guarded::new(resource.introspection_cache(Duration::ZERO));
+    assert_passed(&guarded.get("opaque").await);
+    impostor.hold();
+    let ask = || {
+        let guarded = guarded.clone();
+        tokio::spawn(async move { guarded.get("opaque").await })
+    };
+    let before = ask();
+    impostor.wait_for(INTROSPECTION, 2).await;
+    impostor.say(INTROSPECTION, &json!({ "active": false }));
+    let after = ask();
+    impostor.wait_for(INTROSPECTION, 3).await;
+    impostor.release();
+    assert_passed(&before.await.expect("an answer"));
+    assert_invalid(&after.await.expect("an answer"));
+}
