@@ -154,6 +154,8 @@ impl Protection {
         let verified = self.verify(head).await?;
         let look = self.look(head, false).map_err(|refusal| self.refuse(&refusal, &Scope::NONE))?;
         let calls = match &look {
+            // It may open a WebSocket: proxies that ask need not show `Upgrade`, which is for one hop.
+            _ if ["GET", "CONNECT"].iter().any(|method| head.method.eq_ignore_ascii_case(method)) => Calls::Tunnel,
             Look::Done(calls) => Calls::Known(calls),
             Look::Read => Calls::Hidden,
             Look::Hidden => Calls::Tunnel,

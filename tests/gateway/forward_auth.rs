@@ -157,3 +157,25 @@ async fn every_answer_names_its_request() {
     assert_eq!(names.len(), 4);
     assert!(names.iter().all(|name| name.len() == 22), "{names:?}");
 }
+
+#[tokio::test]
+async fn a_rule_for_messages_of_one_http_method_holds_for_what_may_open_a_websocket() {
+    let world = World::with(|mut site| {
+        for rule in &mut site.rules.rules {
+            rule.methods = vec!["POST".into()];
+        }
+        GuardedResource { upstream: None, ..site }
+    })
+    .await;
+    let token = bearer(&world.token("mcp:read").await);
+    // `Upgrade` is for one hop, and proxies that ask leave it out.
+    for (method, expected) in [
+        ("GET", StatusCode::FORBIDDEN),
+        ("get", StatusCode::FORBIDDEN),
+        ("CONNECT", StatusCode::FORBIDDEN),
+        ("DELETE", StatusCode::OK),
+    ] {
+        let answer = ask(&world, method, "/mcp", &[("authorization", &token)]).await;
+        assert_eq!(answer.status, expected, "{method}");
+    }
+}
