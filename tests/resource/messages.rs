@@ -253,6 +253,19 @@ async fn trusted_headers_that_say_too_little_are_not_enough() {
     assert_eq!(setting.guarded.reached(), 0);
 }
 
+#[tokio::test]
+async fn a_trusted_name_that_is_almost_encoded_is_refused() {
+    let setting = setting_with(ProtectedResource::trust_mcp_headers).await;
+    // To a server that knows encoded words in any case, or forgives what is wrong with them, these are `launch-x`.
+    for name in
+        ["=?BASE64?bGF1bmNoLXg=?=", "=?Base64?bGF1bmNoLXg=?=", "=?base64?bGF1bmNoLXg?=", "=?base64?bGF1bmNoLXh=?="]
+    {
+        let call = [NEW, ("mcp-method", "tools/call"), ("mcp-name", name)];
+        assert_bad_request(&setting.post_with(&call, LAUNCH).await);
+    }
+    assert_eq!(setting.guarded.reached(), 0);
+}
+
 /// An extension: a server behind need not compare what headers say about tasks.
 #[tokio::test]
 async fn trusted_headers_about_tasks_are_compared_with_the_body() {

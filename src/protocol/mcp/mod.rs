@@ -115,8 +115,12 @@ impl MirroredHeaders<'_> {
 
 /// A header value as the client meant it: text that is not plain travels as `=?base64?..?=`.
 fn decode(value: &str) -> Result<Cow<'_, str>, UnreadableMessage> {
-    let Some(encoded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
-        return Ok(Cow::Borrowed(value));
+    const START: &str = "=?base64?";
+    let Some(encoded) = value.strip_prefix(START).and_then(|rest| rest.strip_suffix("?=")) else {
+        // Almost one: some would take it for a name, and some for what is encoded in it.
+        let start = value.get(..START.len()).filter(|_| value.ends_with("?="));
+        let is_almost = start.is_some_and(|start| start.eq_ignore_ascii_case(START));
+        return if is_almost { Err(UnreadableMessage::Header) } else { Ok(Cow::Borrowed(value)) };
     };
     let bytes = STANDARD.decode(encoded).map_err(|_| UnreadableMessage::Header)?;
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| UnreadableMessage::Header)
@@ -147,6 +151,11 @@ mod tests {
             assert_eq!(wrong.compare(&message), Err(UnreadableMessage::Mismatch));
         }
         assert_eq!(headers("tools/call", "=?base64?!?=").compare(&message), Err(UnreadableMessage::Header));
+        for almost in
+            ["=?BASE64?Y2Fmw6k=?=", "=?Base64?Y2Fmw6k=?=", "=?base64?=", "=?base64?Y2Fmw6k?=", "=?base64?Y2Fmw6l=?="]
+        {
+            assert_eq!(headers("tools/call", almost).compare(&message), Err(UnreadableMessage::Header), "{almost}");
+        }
         let response = Message::parse(br#"{"id":1,"result":{}}"#).unwrap();
         assert_eq!(headers("ping", "x").compare(&response), Err(UnreadableMessage::Mismatch));
     }
