@@ -16,5 +16,7 @@ mod nginx;
 mod rules;
 mod sites;
 mod streams;
+mod tokens;
 mod upstream;
+mod wire;
 mod world;

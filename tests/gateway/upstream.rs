@@ -15,6 +15,7 @@ use axum::{
     routing::any,
 };
 use futures_util::stream;
+use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{
@@ -90,12 +91,15 @@ impl Upstream {
 
 async fn tell(State(upstream): State<Upstream>, request: Request) -> Json<Value> {
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let body = body.collect().await.unwrap_or_default();
+    let trailers = body.trailers().map(lines).unwrap_or_default();
+    let body = body.to_bytes();
     let told = json!({
         "method": parts.method.as_str(),
         "target": parts.uri.to_string(),
         "headers": lines(&parts.headers),
         "body": String::from_utf8_lossy(&body),
+        "trailers": trailers,
     });
     upstream.note(&told);
     Json(told)

@@ -114,6 +114,34 @@ async fn a_token_without_its_signature_is_refused() {
     }
 }
 
+/// RFC 7515 2: base64url has one spelling, without padding and without stray bits. What was seen to be genuine is remembered, and
+/// vouches for nothing else.
+#[tokio::test]
+async fn a_token_has_one_spelling() {
+    let (key, _impostor, guarded, claims) = setting().await;
+    let token = key.token(&claims);
+    assert_passed(&guarded.get(&token).await);
+    let (message, signature) = token.rsplit_once('.').expect("a JWS");
+    let (header, payload) = message.split_once('.').expect("a JWS");
+    // 64 bytes are 86 characters, of which the last holds four bits that mean nothing.
+    let stray = char::from(signature.as_bytes()[85] + 1);
+    for spelling in [
+        format!("{token}="),
+        format!("{token}=="),
+        format!("{token}."),
+        format!("{token}.{signature}"),
+        format!("{token}A"),
+        format!("{token}~"),
+        format!("{message}.{}{stray}", &signature[..85]),
+        format!(".{token}"),
+    ] {
+        assert_invalid(&guarded.get(&spelling).await);
+    }
+    // RFC 6750 2.1: in the middle it is not even the text of a token.
+    assert_eq!(guarded.get(&format!("{header}=.{payload}.{signature}")).await.status, 400);
+    assert_eq!(guarded.reached(), 2);
+}
+
 /// A verifier that believes `alg` takes the public key for the secret of a MAC.
 #[tokio::test]
 async fn a_mac_with_the_public_key_is_refused() {
