@@ -112,3 +112,33 @@ async fn a_token_for_another_resource_is_no_token_for_the_example() {
     assert_eq!(response.status(), 401);
     assert!(challenge(&response).ends_with(r#"error="invalid_token""#), "{}", challenge(&response));
 }
+
+/// The example trusts rmcp to compare them, in a session that began before there were such headers, too.
+#[tokio::test]
+async fn headers_that_contradict_the_message_call_nothing_of_the_example() {
+    let world = World::start();
+    let token = token(&world, "mcp:read").await;
+    let begun = send(&world, Some(&token), &initialize()).await;
+    let session = begun.headers().get("mcp-session-id").expect("a session").clone();
+    let call = json!({
+        "jsonrpc": "2.0", "id": 2, "method": "tools/call",
+        "params": {
+            "name": world.large.name, "arguments": world.large.arguments,
+            "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"},
+        },
+    });
+    let http = Client::builder().no_proxy().build().unwrap();
+    for (method, name) in [("tools/list", None), ("tools/call", Some("whoami")), ("notifications/initialized", None)] {
+        for session in [None, Some(&session)] {
+            let request = http.post(&world.mcp).header(ACCEPT, "application/json, text/event-stream");
+            let mut request = request.bearer_auth(&token).header("mcp-protocol-version", "2026-07-28").json(&call);
+            request = request.header("mcp-method", method);
+            request = name.into_iter().fold(request, |request, name| request.header("mcp-name", name));
+            request = session.into_iter().fold(request, |request, session| request.header("mcp-session-id", session));
+            let response = request.send().await.unwrap();
+            let status = response.status();
+            let text = response.text().await.unwrap();
+            assert!(status == 400 && !text.contains("was launched"), "{method} {name:?}: {status} {text}");
+        }
+    }
+}
