@@ -16,14 +16,14 @@ use serde_json::json;
 
 use crate::{
     everything::everything,
-    rust::{assert_steps_up, discover},
-    support::{Options, Server},
+    rust::{assert_outlives_its_token, assert_steps_up, discover},
+    support::{Options, Server, clock::Clock},
     typescript::Story,
     world::{Tool, World},
 };
 
 /// A gateward before an MCP server, whose tool of this name needs more than others.
-fn before(upstream: &str, large: &str) -> Server {
+fn before(upstream: &str, large: &str, clock: Option<&Clock>) -> Server {
     let options = Options::new()
         .on_localhost()
         .set("GATEWARD_RESOURCES__1__URI", "{issuer}/behind")
@@ -32,25 +32,34 @@ fn before(upstream: &str, large: &str) -> Server {
         .set("GATEWARD_RESOURCES__1__RULES__0__MCP_METHOD", "tools/call")
         .set("GATEWARD_RESOURCES__1__RULES__0__MCP_NAME", large)
         .set("GATEWARD_RESOURCES__1__RULES__0__SCOPE", "mcp:execute");
-    Server::start(options)
+    Server::start(clock.into_iter().fold(options, Options::with_clock))
 }
 
 impl World {
     /// The MCP server with a bit of everything, unmodified, below the issuer.
     fn behind_gateway() -> Self {
+        Self::behind_gateway_by(None)
+    }
+
+    /// The same, where gateward runs by a clock of its own.
+    fn behind_gateway_by(clock: Option<&Clock>) -> Self {
         let (server, upstream) = everything();
         let small = Tool { name: "get-sum", arguments: json!({"a": 20, "b": 3}), answer: "23" };
         let large = Tool { name: "echo", arguments: json!({"message": "hello"}), answer: "Echo: hello" };
-        let gateward = before(&upstream, large.name);
+        let gateward = before(&upstream, large.name, clock);
         let mcp = gateward.url("/behind");
         Self { gateward, mcp, small, large, _server: Some(server) }
     }
 
     /// One that is made with rmcp, in this process.
     fn with_rmcp_behind_gateway() -> Self {
+        Self::with_rmcp_behind_gateway_by(None)
+    }
+
+    fn with_rmcp_behind_gateway_by(clock: Option<&Clock>) -> Self {
         let small = Tool { name: "small", arguments: json!({}), answer: "little" };
         let large = Tool { name: "large", arguments: json!({}), answer: "much" };
-        let gateward = before(&rmcp_server(), large.name);
+        let gateward = before(&rmcp_server(), large.name, clock);
         let mcp = gateward.url("/behind");
         Self { gateward, mcp, small, large, _server: None }
     }
@@ -129,4 +138,29 @@ async fn a_typescript_client_of_2026_07_28_steps_up() {
 #[tokio::test]
 async fn a_rust_client_of_2026_07_28_steps_up() {
     assert_steps_up(&World::with_rmcp_behind_gateway(), discover()).await;
+}
+
+#[tokio::test]
+async fn a_typescript_client_from_2025_outlives_its_token() {
+    let clock = Clock::new();
+    Story::that_outlives_its_token(&World::behind_gateway_by(Some(&clock)), &clock, "legacy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_typescript_client_of_2026_07_28_outlives_its_token() {
+    let clock = Clock::new();
+    Story::that_outlives_its_token(&World::with_rmcp_behind_gateway_by(Some(&clock)), &clock, "2026-07-28").await;
+}
+
+#[tokio::test]
+async fn a_rust_client_from_2025_outlives_its_token() {
+    let clock = Clock::new();
+    let world = World::behind_gateway_by(Some(&clock));
+    assert_outlives_its_token(&world, &clock, ClientLifecycleMode::Initialize).await;
+}
+
+#[tokio::test]
+async fn a_rust_client_of_2026_07_28_outlives_its_token() {
+    let clock = Clock::new();
+    assert_outlives_its_token(&World::with_rmcp_behind_gateway_by(Some(&clock)), &clock, discover()).await;
 }

@@ -14,7 +14,8 @@
 //   7. with `--step-up`: calls a tool that its token does not permit, and is refused (403, `insufficient_scope`). The SDK asks for
 //      the union of what it has and what is missing; this program prints a second `AUTHORIZE <url>`, waits as in 4, and calls it
 //      again, in the same session;
-//   8. spoils its own access token, so that the next call is refused and the SDK refreshes by itself, and calls again.
+//   8. spoils its own access token, so that the next call is refused and the SDK refreshes by itself, and calls again. With
+//      `--expire`, it waits instead until it is told that the token has expired.
 //
 // Standard output holds exactly one line per milestone: the `AUTHORIZE` line, and JSON objects with an `event` member:
 //
@@ -28,7 +29,8 @@
 //     tool_called    call (1, 2, 3), tool, text
 //     step_up        scope (what it asks for), then `called_back` again
 //     stepped_up     access_token, refresh_token, token_type, expires_in, scope; then `tool_called`
-//     token_spoiled  access_token
+//     token_spoiled  access_token; with `--expire` instead:
+//     expiring       go_on (a URL, to be visited once the token has expired)
 //     refreshed      access_token, refresh_token, rotated, scope, expires_in
 //     done
 //
@@ -45,6 +47,7 @@
 //     --arguments JSON                    the arguments of that tool; `{}` by default
 //     --step-up TOOL                      a tool that the first token does not permit
 //     --step-up-arguments JSON            the arguments of that tool; `{}` by default
+//     --expire                            wait for the token to expire
 //     --timeout SECONDS                   for the whole run; 60 by default
 //
 // Exit status: 0 after `done`, 1 with a message on standard error for every failure, 2 for a wrong command line.
@@ -209,15 +212,20 @@ class Host {
     const bad = good.slice(0, -16) + [...good.slice(-16)].map((c) => (c === 'A' ? 'B' : 'A')).join('');
     this.#tokens = { ...this.#tokens, access_token: bad };
     emit('token_spoiled', { access_token: fingerprint(bad) });
-    return good;
   }
 }
 
 // The loopback listener (RFC 8252 7.3). `callback` waits for the query of the next request to the redirect URI.
 async function listenForCallback(redirectHost) {
   let { promise, resolve: receive } = Promise.withResolvers();
+  const { promise: toldToGoOn, resolve: goOn } = Promise.withResolvers();
   const server = createServer((request, response) => {
     const url = new URL(request.url, 'http://callback.invalid');
+    if (url.pathname === '/go-on') {
+      response.writeHead(200, { Connection: 'close' }).end();
+      goOn();
+      return;
+    }
     const found = request.method === 'GET' && url.pathname === '/callback';
     response.writeHead(found ? 200 : 404, { 'Content-Type': 'text/plain', Connection: 'close' });
     response.end(found ? 'Authorization received. You can close this window.\n' : 'Nothing here.\n');
@@ -225,9 +233,11 @@ async function listenForCallback(redirectHost) {
   });
   server.listen(0, redirectHost.replace(/[[\]]/g, ''));
   await once(server, 'listening');
-  const redirectUri = `http://${redirectHost}:${server.address().port}/callback`;
+  const origin = `http://${redirectHost}:${server.address().port}`;
   return {
-    redirectUri,
+    redirectUri: `${origin}/callback`,
+    goOnUri: `${origin}/go-on`,
+    toldToGoOn,
     async callback() {
       const parameters = await promise;
       ({ promise, resolve: receive } = Promise.withResolvers());
@@ -254,7 +264,7 @@ function checkCallback(parameters, host) {
   emit('called_back', { iss: parameters.get('iss'), error: parameters.get('error') });
 }
 
-async function run({ serverUrl, protocol, authMethod, redirectHost, tool, toolArguments, stepUp }) {
+async function run({ serverUrl, protocol, authMethod, redirectHost, tool, toolArguments, stepUp, expire }) {
   const listener = await listenForCallback(redirectHost);
   emit('listening', { redirect_uri: listener.redirectUri });
 
@@ -321,7 +331,13 @@ async function run({ serverUrl, protocol, authMethod, redirectHost, tool, toolAr
       last = stepUp;
       await call();
     }
-    const good = host.spoilAccessToken();
+    const good = host.tokens().access_token;
+    if (expire) {
+      emit('expiring', { go_on: listener.goOnUri });
+      await listener.toldToGoOn;
+    } else {
+      host.spoilAccessToken();
+    }
     await call();
     expect(host.tokens().access_token !== good, 'the refresh gave the same access token again');
 
@@ -344,6 +360,7 @@ function commandLine() {
       arguments: { type: 'string', default: '{}' },
       'step-up': { type: 'string' },
       'step-up-arguments': { type: 'string', default: '{}' },
+      expire: { type: 'boolean', default: false },
       timeout: { type: 'string', default: '60' },
     },
   });
@@ -360,6 +377,7 @@ function commandLine() {
     tool: values.tool,
     toolArguments: JSON.parse(values.arguments),
     stepUp: values['step-up'] && { name: values['step-up'], arguments: JSON.parse(values['step-up-arguments']) },
+    expire: values.expire,
     timeoutSeconds,
   };
 }

@@ -23,7 +23,10 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{Tool, World};
+use crate::{
+    support::clock::Clock,
+    world::{TWO_HOURS, Tool, World},
+};
 
 /// Nobody listens there: the browser hands the callback over without visiting it.
 const CALLBACK: &str = "http://127.0.0.1:1/callback";
@@ -182,6 +185,32 @@ pub(crate) async fn assert_steps_up(world: &World, lifecycle: ClientLifecycleMod
     assert!(call(&client, &world.large).await.unwrap().contains(world.large.answer));
     assert_refreshed(&before, &tokens(&store).await);
     client.cancel().await.unwrap();
+}
+
+/// Its token expires between two calls; it is neither asked to log in again nor to begin another session.
+pub(crate) async fn assert_outlives_its_token(world: &World, clock: &Clock, lifecycle: ClientLifecycleMode) {
+    let client = Client::authorized(world, lifecycle.clone(), AuthorizationRequest::with_initial_scope_selection).await;
+    let store = client.store.clone();
+    let before = tokens(&store).await;
+    let client = connect(world, client.into_http(), lifecycle).await.unwrap();
+    assert!(call(&client, &world.small).await.unwrap().contains(world.small.answer));
+    assert_eq!(tokens(&store).await, before);
+    clock.set_ahead(TWO_HOURS);
+    assert!(call(&client, &world.small).await.unwrap().contains(world.small.answer));
+    assert_refreshed(&before, &tokens(&store).await);
+    client.cancel().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_with_a_session_outlives_its_token() {
+    let clock = Clock::new();
+    assert_outlives_its_token(&World::start_by(Some(&clock)), &clock, ClientLifecycleMode::Initialize).await;
+}
+
+#[tokio::test]
+async fn a_client_without_a_session_outlives_its_token() {
+    let clock = Clock::new();
+    assert_outlives_its_token(&World::start_by(Some(&clock)), &clock, discover()).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{
     program::{Program, node},
-    world::World,
+    support::clock::Clock,
+    world::{TWO_HOURS, World},
 };
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/mcp_client.mjs");
@@ -17,14 +18,31 @@ pub(crate) struct Story(Vec<Value>);
 impl Story {
     /// Runs the client against a world.
     pub(crate) async fn in_world(world: &World, options: &[&str]) -> Self {
-        let (mut command, _) = node();
-        let arguments = world.small.arguments.to_string();
-        command.args([PROGRAM, &world.mcp, "--tool", world.small.name, "--arguments", &arguments]);
-        let client = Program::start(command.args(options));
-        let first = visit(world, client.line(AUTHORIZE)).await;
+        let (client, first) = logged_in(world, options).await;
         if options.contains(&STEP_UP) {
             visit(world, client.line_but(&first, AUTHORIZE)).await;
         }
+        Self::told_by(client)
+    }
+
+    /// Its token expires between two calls; it is neither asked to log in again nor to begin another session.
+    pub(crate) async fn that_outlives_its_token(world: &World, clock: &Clock, protocol: &str) {
+        let (client, _) = logged_in(world, &["--protocol", protocol, "--expire"]).await;
+        let expiring: Value = serde_json::from_str(&client.line(r#"{"event":"expiring""#)).unwrap();
+        clock.set_ahead(TWO_HOURS);
+        assert_eq!(reqwest::get(expiring["go_on"].as_str().unwrap()).await.unwrap().status(), 200);
+        let story = Self::told_by(client);
+        let before =
+            ["listening", "discovered", "registered", "called_back", "authorized", "connected", "tools_listed"];
+        let after = ["tool_called", "expiring", "refreshed", "tool_called", "done"];
+        assert_eq!(story.names(), [&before[..], &after].concat());
+        story.assert_found_its_way(world);
+        for call in story.calls() {
+            assert!(call["text"].as_str().unwrap().contains(world.small.answer), "{call}");
+        }
+    }
+
+    fn told_by(client: Program) -> Self {
         let lines = client.finish();
         let events = lines.iter().filter(|line| line.starts_with('{'));
         Self(events.map(|line| serde_json::from_str(line).unwrap()).collect())
@@ -104,6 +122,16 @@ impl Story {
     }
 }
 
+/// Starts the client, and logs in for it. The line that asked for it.
+async fn logged_in(world: &World, options: &[&str]) -> (Program, String) {
+    let (mut command, _) = node();
+    let arguments = world.small.arguments.to_string();
+    command.args([PROGRAM, &world.mcp, "--tool", world.small.name, "--arguments", &arguments]);
+    let client = Program::start(command.args(options));
+    let line = visit(world, client.line(AUTHORIZE)).await;
+    (client, line)
+}
+
 /// Plays the browser: logs in, agrees, and is sent back. The line, which is not to be visited again.
 async fn visit(world: &World, line: String) -> String {
     let (mut browser, callback) = world.agree(line.trim_start_matches(AUTHORIZE)).await;
@@ -147,6 +175,18 @@ async fn a_client_of_2026_07_28_steps_up() {
     let story = Story::with_step_up(&world, "2026-07-28").await;
     story.assert_stepped_up(&world);
     assert_eq!(story.event("connected")["protocol_version"], "2026-07-28");
+}
+
+#[tokio::test]
+async fn a_client_from_2025_outlives_its_token() {
+    let clock = Clock::new();
+    Story::that_outlives_its_token(&World::start_by(Some(&clock)), &clock, "legacy").await;
+}
+
+#[tokio::test]
+async fn a_client_of_2026_07_28_outlives_its_token() {
+    let clock = Clock::new();
+    Story::that_outlives_its_token(&World::start_by(Some(&clock)), &clock, "2026-07-28").await;
 }
 
 #[tokio::test]

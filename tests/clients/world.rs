@@ -1,6 +1,6 @@
 //! What the clients meet: an authorization server, an MCP server that trusts it, and a human.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{env, path::PathBuf, process::Command, time::Duration};
 
 use gateward::testing::browser::ScriptedBrowser;
 use serde_json::{Value, json};
@@ -9,10 +9,14 @@ use crate::{
     program::Program,
     support::{
         Options, Server,
+        clock::Clock,
         oauth::{Identity, Wire},
         own_address,
     },
 };
+
+/// More than the life of an access token, less than that of a refresh token.
+pub(crate) const TWO_HOURS: Duration = Duration::from_secs(7200);
 
 /// A tool of an MCP server, and a call of it.
 pub(crate) struct Tool {
@@ -38,12 +42,18 @@ pub(crate) struct World {
 impl World {
     /// The MCP server of `examples/mcp_server.rs`.
     pub(crate) fn start() -> Self {
+        Self::start_by(None)
+    }
+
+    /// The same, where both servers run by a clock of their own.
+    pub(crate) fn start_by(clock: Option<&Clock>) -> Self {
         let address = own_address();
         let mcp = format!("http://{address}/mcp");
         // Beside the resource at the issuer, in the place of the second one of config/development.toml.
         let options = Options::new().on_localhost().set("GATEWARD_RESOURCES__1__URI", &mcp);
-        let gateward = Server::start(options);
+        let gateward = Server::start(clock.into_iter().fold(options, Options::with_clock));
         let mut command = Command::new(built("mcp_server"));
+        command.envs(clock.into_iter().flat_map(Clock::variables));
         command.args(["--url", &mcp, "--authorization-server", gateward.issuer()]);
         let server = Program::start(command.args(["--listen", &address.to_string()]));
         server.line("listening on");

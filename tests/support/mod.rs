@@ -9,6 +9,7 @@
 //! ```
 
 pub(crate) mod captured;
+pub(crate) mod clock;
 pub(crate) mod engine;
 pub(crate) mod fleet;
 pub(crate) mod life;
@@ -31,6 +32,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) use self::captured::{Captured, capture};
+use self::clock::Clock;
 
 /// How long a debug build on a busy machine may take for anything that should happen at once.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -112,6 +114,12 @@ impl Options {
     pub(crate) fn with_clock_ahead(mut self, ahead: Duration) -> Self {
         self.ahead = Some(ahead);
         self
+    }
+
+    /// A wall clock that the test moves.
+    #[must_use]
+    pub(crate) fn with_clock(self, clock: &Clock) -> Self {
+        clock.variables().iter().fold(self, |options, (name, value)| options.set(name, value))
     }
 }
 
