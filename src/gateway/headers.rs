@@ -6,7 +6,8 @@
 //!   away what the gateway says);
 //! - never the client's token (MCP "Token Passthrough"), and no cookie: those of this host are not for others;
 //! - nothing by which a client could speak as the gateway, in any spelling that ends as the same variable of a CGI-like server (they
-//!   make one of all signs, lighttpd of every sign there is), or pretend to be another request (`X-Forwarded-*`, `X-HTTP-Method-Override`, `X-Original-URL`, ..);
+//!   make one of all signs, lighttpd of every sign there is), or pretend to be another request (`X-Forwarded-*`, `X-HTTP-Method-Override`, `X-Original-URL`, ..),
+//!   or be understood otherwise than it was judged (`Content_Encoding`, `Mcp_Name`);
 //! - instead, who sends this, as the gateway knows it.
 //!
 //! Towards the client: nothing that is meant for this hop, no cookie, and none of the server's own words about other origins: the
@@ -79,6 +80,9 @@ const PRETENDING: &[&str] = &[
 /// The same, of everything that begins like this.
 const PRETENDING_FROM: &[&str] =
     &[OWN, "remote-", "x-auth-request-", "x-forwarded", "x-original-", "x-remote-", "x-webauth-"];
+
+/// By these a message was judged, under their right names: in other spellings they may say something else.
+const JUDGED_FROM: &[&str] = &["content-", "mcp-"];
 
 /// Who sends a request, and where to.
 #[derive(Debug, Clone, Copy)]
@@ -167,8 +171,10 @@ fn is_unwanted(name: &HeaderName) -> bool {
     // Hardly any name has one, and this is done for every header of every request.
     let is_sign = |c: char| !c.is_ascii_alphanumeric() && c != '-';
     let plain = if name.contains(is_sign) { Cow::Owned(name.replace(is_sign, "-")) } else { Cow::Borrowed(name) };
+    let begins_like = |starts: &[&str]| starts.iter().any(|start| plain.starts_with(start));
     [OWN_BUSINESS, HOP_BY_HOP, PRETENDING].iter().any(|names| names.contains(&&*plain))
-        || PRETENDING_FROM.iter().any(|start| plain.starts_with(start))
+        || begins_like(PRETENDING_FROM)
+        || (matches!(plain, Cow::Owned(_)) && begins_like(JUDGED_FROM))
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {

@@ -177,6 +177,10 @@ async fn no_spelling_that_a_server_takes_for_another_header_crosses() {
         "proxy_authorization",
         "transfer.encoding",
         "content_length",
+        // A message is judged by these, in their right spelling.
+        "content_encoding",
+        "content.type",
+        "mcp_name",
         "x-auth-request-email",
         "remote-groups",
         "x-forwarded",
