@@ -95,7 +95,7 @@ pub fn router(app: &App) -> Router {
         .merge(Router::new().route(&at(path::REGISTER), post(register::post)).layer(app.0.registration_limit.layer()))
         .merge(metadata(app));
     // CORS lies around everything else: a preflight is a method that no route serves, and scripts may read refusals as well.
-    let open_to_scripts = guarded(open_to_scripts).layer(cors());
+    let open_to_scripts = guarded(open_to_scripts, app).layer(cors());
     let closed_to_scripts = Router::new()
         .route(&at(path::AUTHORIZE), get(authorize::authorize).post(authorize::authorize_posted))
         .route(&at(path::LOGIN), post(sign_in::log_in))
@@ -107,17 +107,17 @@ pub fn router(app: &App) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .fallback(not_found);
-    let routes = open_to_scripts.merge(guarded(closed_to_scripts));
-    routes.layer(middleware::from_fn_with_state(app.clone(), bounded)).with_state(app.clone())
+    open_to_scripts.merge(guarded(closed_to_scripts, app)).with_state(app.clone())
 }
 
 /// What holds for every route.
-fn guarded(routes: Router<App>) -> Router<App> {
+fn guarded(routes: Router<App>, app: &App) -> Router<App> {
     routes
         .method_not_allowed_fallback(method_not_allowed)
         // Endpoints read their bodies themselves, with a limit and a deadline, and answer in their own words.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), bounded))
 }
 
 /// The two documents, in the inserted form (RFC 8414 3.1) and in the appended one that OpenID uses; the same place twice

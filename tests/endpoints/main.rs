@@ -23,7 +23,7 @@ mod token_client_credentials;
 mod token_code;
 mod token_refresh;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use gateward::{
     domain::{credential::AuthorizationCode, grant::Grant, identifier::GrantId, scope::Scope},
@@ -92,6 +92,13 @@ fn assert_page(answer: &Answer, status: StatusCode) {
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(answer.header("x-frame-options"), Some("DENY"));
     assert_no_store(answer);
+}
+
+/// The headers but for the name of the request, which no two answers share.
+fn unnamed(answer: &Answer) -> HeaderMap {
+    let mut headers = answer.headers.clone();
+    headers.remove("x-request-id");
+    headers
 }
 
 #[track_caller]

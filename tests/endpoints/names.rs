@@ -35,13 +35,11 @@ async fn every_answer_tells_the_name_of_its_request_and_no_two_have_one_name() {
     let mut names = HashSet::new();
     let mut count = 0;
     let unknown = [("/nowhere", "GET"), ("/.well-known/nothing", "GET"), ("/oauth/token", "DELETE")];
-    let preflight = [("/oauth/token", "OPTIONS")];
     let routes = ROUTES.iter().flat_map(|route| route.methods.iter().map(|method| (route.path, *method)));
-    for (path, method) in routes.chain(unknown).chain(preflight) {
+    for (path, method) in routes.chain(unknown) {
         let path = path.replace("{client_id}", "x");
         let method: Method = method.parse().expect("a method");
-        let call = server.call(method, &path).header("origin", "https://a.example");
-        let answer = call.header("access-control-request-method", "POST").send().await;
+        let answer = server.call(method, &path).send().await;
         let name = name(&answer);
         assert!(name.len() == 22 && name.bytes().all(|b| b.is_ascii_alphanumeric()), "{name}");
         names.insert(name);
