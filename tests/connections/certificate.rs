@@ -74,6 +74,7 @@ fn what_is_no_pair_is_refused_and_changes_nothing() {
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert!(matches!(write(garbage, &good.key), CertificateError::Malformed { .. }));
     assert!(matches!(write(&"x".repeat(1 << 21), &good.key), CertificateError::TooLong { .. }));
+    good.write(directory);
     fs::remove_file(directory.join("server.key")).unwrap();
     let gone = certified.certificate.refresh().unwrap_err();
     assert!(matches!(gone, CertificateError::Unreadable { .. }) && gone.to_string().contains("server.key"), "{gone}");

@@ -16,7 +16,7 @@ async fn told(server: &Server) -> Vec<Option<String>> {
         (Method::GET, "/.well-known/oauth-authorization-server", 200),
         (Method::OPTIONS, "/oauth/token", 200),
         (Method::POST, "/oauth/token", 400),
-        (Method::POST, "/oauth/introspect", 401),
+        (Method::GET, "/oauth/register/nobody", 401),
         (Method::GET, "/oauth/authorize", 400),
         (Method::GET, "/nowhere", 404),
         (Method::DELETE, "/oauth/token", 405),

