@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{signal::unix::Signal, task::JoinHandle, time::MissedTickBehavior};
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{debug, error, info};
 
 use super::{certificate::Certificate, compose::Assembly};
@@ -53,18 +53,6 @@ pub(super) fn follow_certificate(certificate: &Arc<Certificate>) -> JoinHandle<(
     every(certificate.period(), move || {
         let certificate = certificate.clone();
         async move { certificate.refresh().await }
-    })
-}
-
-/// SIGHUP: what can be read again while the server runs, is.
-pub(super) fn follow_hangups(mut hangups: Signal, certificate: Option<Arc<Certificate>>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            info!("SIGHUP");
-            if let Some(certificate) = &certificate {
-                certificate.refresh_now().await;
-            }
-        }
     })
 }
 

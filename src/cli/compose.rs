@@ -65,6 +65,16 @@ impl Assembly {
     }
 }
 
+/// Refuses what production does not accept.
+pub(super) fn refuse_unsafe(config: &Config, saying: &str) -> Result<(), Failure> {
+    let found = config.check_safety();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> = found.iter().map(|one| format!("\n  {one}")).collect();
+    Err(Failure::configuration(format!("{saying}:{}", list.concat())))
+}
+
 /// Whether every family lives in a store of this build.
 pub(super) fn check_stores(config: &Config) -> Result<(), Failure> {
     for (family, url) in config.stores.families() {

@@ -4,7 +4,12 @@ use std::{path::Path, sync::Arc};
 
 use clap::Subcommand;
 
-use super::{certificate::Certificate, compose::check_stores, failure::Failure, output, read};
+use super::{
+    certificate::Certificate,
+    compose::{check_stores, refuse_unsafe},
+    failure::Failure,
+    output, read,
+};
 use crate::resource::SystemClock;
 
 #[derive(Debug, Subcommand)]
@@ -23,12 +28,8 @@ pub(super) fn run(verb: Verb, file: Option<&Path>) -> Result<(), Failure> {
             if let Some(certificate) = Certificate::open(&config, Arc::new(SystemClock))? {
                 certificate.complaints().iter().try_for_each(|complaint| output::line(complaint))?;
             }
-            let found = config.check_safety();
-            if found.is_empty() {
-                return output::line("the configuration is good");
-            }
-            let list: Vec<String> = found.iter().map(|one| format!("\n  {one}")).collect();
-            Err(Failure::configuration(format!("not safe:{}", list.concat())))
+            refuse_unsafe(&config, "not safe")?;
+            output::line("the configuration is good")
         }
         Verb::Show => output::line(config.show().trim_end()),
     }

@@ -1,10 +1,10 @@
-//! Clients and humans that the configuration declares follow it at every start.
+//! Clients and humans that the configuration declares follow it at every start, and when it is read again.
 
 use tracing::{info, warn};
 
-use super::{compose::Assembly, failure::Failure};
+use super::failure::Failure;
 use crate::{
-    config::{self, StaticPassword},
+    config::{self, Config, StaticPassword},
     domain::{
         account::{User, Username},
         client::Provenance,
@@ -14,14 +14,14 @@ use crate::{
     port::store::Page,
     protocol::secret::Secret,
     service::{
+        Authority,
         administer_clients::{ClientError, ClientSpec},
         administer_users::UserError,
     },
 };
 
-pub(super) async fn declare(assembly: &Assembly, now: Timestamp) -> Result<(), Failure> {
-    let authority = &assembly.authority;
-    for spec in &assembly.config.clients {
+pub(super) async fn declare(authority: &Authority, config: &Config, now: Timestamp) -> Result<(), Failure> {
+    for spec in &config.clients {
         match authority.declare_client(spec.id.clone(), specification(spec), spec.secret, now).await {
             Ok(true) => info!(client_id = %spec.id, "the configuration changed a client"),
             Ok(false) => {}
@@ -33,15 +33,15 @@ pub(super) async fn declare(assembly: &Assembly, now: Timestamp) -> Result<(), F
             Err(error) => return Err(error.into()),
         }
     }
-    retire(assembly).await?;
-    for user in &assembly.config.users {
+    retire(authority, config).await?;
+    for user in &config.users {
         match &user.password {
             StaticPassword::Hash(hash) => match authority.accounts.find_user_by_name(&user.username).await? {
                 None => created(authority.create_user_with_hash(user.username.clone(), hash.clone(), now).await)?,
                 Some(known) if known.password == *hash => {}
                 Some(known) => authority.set_password_hash(&known, hash).await?,
             },
-            StaticPassword::Plain(password) => plain(assembly, &user.username, password, now).await?,
+            StaticPassword::Plain(password) => plain(authority, &user.username, password, now).await?,
         }
     }
     Ok(())
@@ -56,8 +56,7 @@ fn created(outcome: Result<User, UserError>) -> Result<(), Failure> {
 }
 
 /// A password that still fits is left alone: setting it anew would end every session.
-async fn plain(assembly: &Assembly, username: &Username, password: &Secret, now: Timestamp) -> Result<(), Failure> {
-    let authority = &assembly.authority;
+async fn plain(authority: &Authority, username: &Username, password: &Secret, now: Timestamp) -> Result<(), Failure> {
     let copy = || Secret::new(password.expose());
     match authority.accounts.find_user_by_name(username).await? {
         None => created(authority.create_user(username.clone(), copy(), now).await)?,
@@ -88,15 +87,15 @@ fn specification(declared: &config::ClientSpec) -> ClientSpec {
 }
 
 /// A client that has left the configuration is disabled, so that it can come back.
-async fn retire(assembly: &Assembly) -> Result<(), Failure> {
+async fn retire(authority: &Authority, config: &Config) -> Result<(), Failure> {
     const PAGE: u32 = 200;
     let mut after: Option<ClientId> = None;
     loop {
-        let page = assembly.authority.clients.list(Page { after: after.take(), limit: PAGE }).await?;
+        let page = authority.clients.list(Page { after: after.take(), limit: PAGE }).await?;
         for client in &page {
-            let declared = assembly.config.clients.iter().any(|spec| spec.id == client.id);
+            let declared = config.clients.iter().any(|spec| spec.id == client.id);
             if client.provenance == Provenance::Configured && client.is_active() && !declared {
-                assembly.authority.retire_client(client).await?;
+                authority.retire_client(client).await?;
                 warn!(client_id = %client.id, "the client is no longer in the configuration: disabled");
             }
         }

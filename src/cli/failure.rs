@@ -1,6 +1,11 @@
 //! How a command ends badly: a message for people, an exit code for scripts.
 
-use std::{error::Error, fmt::Display, io::Write, process::ExitCode};
+use std::{
+    error::Error,
+    fmt::{self, Display},
+    io::Write,
+    process::ExitCode,
+};
 
 use crate::{
     adapter::{keyring::KeyringError, master_key::MasterKeyError},
@@ -14,6 +19,12 @@ use crate::{
 pub(super) struct Failure {
     code: u8,
     message: String,
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 impl Failure {

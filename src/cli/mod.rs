@@ -21,9 +21,11 @@ mod failure;
 mod gateway;
 mod grant;
 mod key;
+mod log;
 mod migrate;
 mod output;
 mod purge;
+mod reload;
 mod serve;
 mod store;
 mod user;
@@ -104,7 +106,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let config = cli.config.as_deref();
     match cli.verb {
-        Verb::Serve => serve::run(read(config)?).await,
+        Verb::Serve => serve::run(read(config)?, config).await,
         Verb::Client(verb) => client::run(verb, &assemble(config).await?).await,
         Verb::User(verb) => user::run(verb, &assemble(config).await?).await,
         Verb::Key(verb) => key::run(verb, config).await,

@@ -1,6 +1,6 @@
 //! `gateward serve`.
 
-use std::{future::Future, io::IsTerminal, sync::Arc, time::Duration};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use axum::http::HeaderValue;
 use tokio::{
@@ -8,14 +8,19 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 use super::{
-    background, certificate::Certificate, compose::Assembly, declare::declare, development, failure::Failure, gateway,
-    output,
+    background,
+    certificate::Certificate,
+    compose::{Assembly, refuse_unsafe},
+    declare::declare,
+    development,
+    failure::Failure,
+    gateway, log, output,
+    reload::Reload,
 };
 use crate::{
-    config::{Config, LogFormat, Mode},
+    config::{Config, Mode},
     http::{
         App, HttpOptions, TrustedProxies, router,
         serve::{Drained, ServeOptions, serve},
@@ -33,20 +38,16 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a body may take, compared with the whole request: something is left for the answer.
 const BODY_SHARE: u32 = 3;
 
-pub(super) async fn run(config: Config) -> Result<(), Failure> {
-    let unsafe_settings = config.check_safety();
-    if !unsafe_settings.is_empty() {
-        let list: Vec<String> = unsafe_settings.iter().map(|found| format!("\n  {found}")).collect();
-        return Err(Failure::configuration(format!("refusing to start:{}", list.concat())));
-    }
-    start_log(&config)?;
+pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failure> {
+    refuse_unsafe(&config, "refusing to start")?;
+    let log = log::start(&config.log)?;
     // Bound first: if another server has the port, nothing else happens.
     let listeners = listen(&config).await?;
     let certificate = Certificate::open(&config, Arc::new(SystemClock))?;
-    let assembly = Assembly::open(config).await?;
+    let assembly = Arc::new(Assembly::open(config).await?);
     let now = assembly.now();
     assembly.keyring.maintain(now).await?;
-    declare(&assembly, now).await?;
+    declare(&assembly.authority, &assembly.config, now).await?;
     let (shutdown, hangups) = (shutdown_signal()?, signal(SignalKind::hangup())?);
     let options = HttpOptions {
         trusted_proxies: TrustedProxies::new(assembly.config.server.trusted_proxies.iter().copied()),
@@ -61,7 +62,8 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     let routes = gateway.around(router(&app), &app);
     let mut background = background::start(&app, &assembly);
     background.extend(certificate.as_ref().map(background::follow_certificate));
-    background.push(background::follow_hangups(hangups, certificate.clone()));
+    let (file, followed) = (file.map(Path::to_owned), certificate.clone());
+    background.push(Reload { file, assembly: assembly.clone(), log, certificate: followed }.follow(hangups));
     match assembly.config.mode {
         Mode::Development => development::prepare(&assembly, now).await?,
         Mode::Production => {}
@@ -117,16 +119,4 @@ fn shutdown_signal() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-/// Logs go to standard error; standard output is for what a person asked for.
-fn start_log(config: &Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.log.filter)
-        .map_err(|error| Failure::configuration(format!("log.filter: {error}")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match config.log.format {
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-        LogFormat::Human => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
-    };
-    started.map_err(|error| Failure::failed(&*error))
 }

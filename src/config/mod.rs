@@ -10,6 +10,7 @@
 //!   -> Config                                          policy() for the rules, check_safety() for production
 //! ```
 
+mod changes;
 mod clients;
 mod document;
 mod duration;
@@ -44,6 +45,7 @@ use std::{
     time::Duration,
 };
 
+use changes::Fingerprints;
 use environment::Environment;
 use reader::{Context, Reader};
 
@@ -125,6 +127,7 @@ pub struct Config {
     pub users: Vec<UserSpec>,
     concerns: Vec<Unsafe>,
     shown: String,
+    fingerprints: Fingerprints,
 }
 
 impl fmt::Debug for Config {
@@ -176,7 +179,8 @@ impl Config {
         match config {
             Some(config) if problems.is_empty() => {
                 let shown = show::show(&merged, source.name, config.keys.token_secret.is_some());
-                Ok(Self { concerns: context.concerns.into_inner(), shown, ..config })
+                let fingerprints = Fingerprints::of(&merged);
+                Ok(Self { concerns: context.concerns.into_inner(), shown, fingerprints, ..config })
             }
             _ => {
                 if problems.is_empty() {
@@ -238,6 +242,7 @@ impl Config {
             users: users?,
             concerns: Vec::new(),
             shown: String::new(),
+            fingerprints: Fingerprints::default(),
         })
     }
 

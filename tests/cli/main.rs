@@ -23,6 +23,7 @@ mod client;
 mod config;
 mod grant;
 mod key;
+mod reload;
 mod serve;
 mod store;
 mod store_copy;

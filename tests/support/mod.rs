@@ -44,6 +44,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_gateward");
 pub(crate) struct Options {
     variables: Vec<(String, String)>,
     localhost: bool,
+    without: Vec<String>,
     issuer: Option<String>,
     tls: bool,
     ahead: Option<Duration>,
@@ -59,6 +60,13 @@ impl Options {
     #[must_use]
     pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Leaves out a variable that is set otherwise.
+    #[must_use]
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.without.push(name.to_owned());
         self
     }
 
@@ -332,6 +340,9 @@ fn command(options: &Options, directory: &Path, address: SocketAddr, issuer: &st
         .env("GATEWARD_RESOURCES__0__URI", format!("{issuer}/mcp"))
         .env("GATEWARD_LOG__FILTER", "info,gateward=debug")
         .envs(options.variables.iter().map(|(name, value)| (name, value.replace("{issuer}", issuer))));
+    for name in &options.without {
+        command.env_remove(name);
+    }
     if let Some(ahead) = options.ahead {
         command
             .env("LD_PRELOAD", engine::installed("GATEWARD_TEST_FAKETIME"))

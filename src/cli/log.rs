@@ -1,0 +1,122 @@
+//! The log, on standard error: standard output is for what a person asked for.
+
+use std::{
+    io::IsTerminal,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tracing::{
+    Metadata, Subscriber,
+    level_filters::LevelFilter,
+    span::{Attributes, Id, Record},
+    subscriber::Interest,
+};
+use tracing_core::callsite;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
+};
+
+use super::failure::Failure;
+use crate::config::{Log, LogFormat};
+
+/// Starts the log; what it tells can be changed by the answer.
+pub(super) fn start(log: &Log) -> Result<LogFilter, Failure> {
+    let filter =
+        LogFilter(Arc::new(State { filter: RwLock::new(parse(log)?), looks_at_spans: looks_at_spans(log).into() }));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
+        LogFormat::Json => Box::new(lines.json().flatten_event(true)),
+        LogFormat::Human => Box::new(lines.with_ansi(std::io::stderr().is_terminal())),
+    };
+    let started = tracing_subscriber::registry().with(lines).with(filter.clone()).try_init();
+    started.map_err(|error| Failure::failed(&error))?;
+    Ok(filter)
+}
+
+/// What the log tells. Clones are the same filter.
+///
+/// `tracing` remembers at each place of the program whether it is told, so the lock is touched when a place is first reached and after
+/// a change; by requests only if the filter looks at spans (`[request]=debug`), which the filter itself remembers span by span.
+#[derive(Clone)]
+pub(super) struct LogFilter(Arc<State>);
+
+struct State {
+    filter: RwLock<EnvFilter>,
+    looks_at_spans: AtomicBool,
+}
+
+impl LogFilter {
+    /// Tells something else from now on.
+    pub(super) fn set(&self, log: &Log) -> Result<(), Failure> {
+        let filter = parse(log)?;
+        self.0.looks_at_spans.store(looks_at_spans(log), Ordering::Relaxed);
+        *self.0.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+        callsite::rebuild_interest_cache();
+        Ok(())
+    }
+
+    fn filter(&self) -> RwLockReadGuard<'_, EnvFilter> {
+        self.0.filter.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of_spans(&self) -> Option<RwLockReadGuard<'_, EnvFilter>> {
+        self.0.looks_at_spans.load(Ordering::Relaxed).then(|| self.filter())
+    }
+}
+
+fn parse(log: &Log) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(&log.filter).map_err(|error| Failure::configuration(format!("log.filter: {error}")))
+}
+
+fn looks_at_spans(log: &Log) -> bool {
+    log.filter.contains('[')
+}
+
+impl<S: Subscriber> Layer<S> for LogFilter {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        Layer::<S>::register_callsite(&*self.filter(), metadata)
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        Layer::<S>::enabled(&*self.filter(), metadata, context)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Layer::<S>::max_level_hint(&*self.filter())
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if let Some(filter) = self.of_spans() {
+            Layer::<S>::on_new_span(&*filter, attributes, id, context);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        if let Some(filter) = self.of_spans() {
+            Layer::<S>::on_record(&*filter, id, values, context);
+        }
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        if let Some(filter) = self.of_spans() {
+            Layer::<S>::on_enter(&*filter, id, context);
+        }
+    }
+
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        if let Some(filter) = self.of_spans() {
+            Layer::<S>::on_exit(&*filter, id, context);
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        if let Some(filter) = self.of_spans() {
+            Layer::<S>::on_close(&*filter, id, context);
+        }
+    }
+}

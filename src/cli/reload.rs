@@ -1,0 +1,72 @@
+//! SIGHUP: what can change while the server runs follows its files, and what cannot is named.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::{signal::unix::Signal, task::JoinHandle};
+use tracing::{error, info, warn};
+
+use super::{
+    certificate::Certificate,
+    compose::{Assembly, refuse_unsafe},
+    declare::declare,
+    failure::Failure,
+    log::LogFilter,
+    read,
+};
+
+/// Settings and sections that are followed.
+const FOLLOWED: &[&str] = &["clients", "log.filter", "users"];
+
+/// What is needed to follow a configuration.
+pub(super) struct Reload {
+    /// As it was named at start.
+    pub(super) file: Option<PathBuf>,
+    pub(super) assembly: Arc<Assembly>,
+    pub(super) log: LogFilter,
+    pub(super) certificate: Option<Arc<Certificate>>,
+}
+
+impl Reload {
+    /// Reads everything again at each signal.
+    pub(super) fn follow(self, mut hangups: Signal) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                if let Some(certificate) = &self.certificate {
+                    certificate.refresh_now().await;
+                }
+                if let Err(failure) = self.reload().await {
+                    error!(%failure, "the configuration stays as it was");
+                }
+            }
+        })
+    }
+
+    /// # Errors
+    ///
+    /// Why nothing has changed.
+    async fn reload(&self) -> Result<(), Failure> {
+        let next = read(self.file.as_deref())?;
+        refuse_unsafe(&next, "not safe")?;
+        self.log.set(&next.log)?;
+        // Compared with what the server was started with: the rest of that is in force until it ends.
+        let later: Vec<String> =
+            self.assembly.config.changes(&next).into_iter().filter(|setting| !is_followed(setting)).collect();
+        if later.iter().any(|setting| setting.starts_with("resources")) {
+            warn!("clients and users stay as they were: they may be for resources that are not known before a restart");
+        } else if let Err(failure) = declare(&self.assembly.authority, &next, self.assembly.now()).await {
+            error!(%failure, "not every client and user follows the configuration: the next SIGHUP tries again");
+        }
+        if later.is_empty() {
+            info!("the configuration was read again");
+        } else {
+            warn!(settings = later.join(", "), "the configuration was read again; some settings need a restart");
+        }
+        Ok(())
+    }
+}
+
+fn is_followed(setting: &str) -> bool {
+    FOLLOWED.iter().any(|followed| {
+        setting.strip_prefix(followed).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    })
+}

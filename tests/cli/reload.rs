@@ -1,0 +1,119 @@
+//! SIGHUP: what a running server takes from a changed file, and what it says of the rest.
+
+use std::{fmt::Write as _, fs, path::PathBuf};
+
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::support::{
+    Options, Server,
+    oauth::{Identity, Wire},
+};
+
+const FILE: &str = r#"mode = "development"
+[log]
+filter = "error"
+[[resources]]
+uri = "http://localhost/mcp"
+scopes = [{ name = "mcp:read", description = "Read" }]
+"#;
+const SECRET: &str = "a secret of more than thirty-two characters";
+
+struct Configured {
+    server: Server,
+    file: PathBuf,
+    _directory: TempDir,
+}
+
+impl Configured {
+    fn start(text: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gateward.toml");
+        fs::write(&file, text).unwrap();
+        let options = Options::new().set("GATEWARD_CONFIG", file.to_str().unwrap()).without("GATEWARD_LOG__FILTER");
+        Self { server: Server::start(options), file, _directory: directory }
+    }
+
+    /// Changes the file, and waits until the server has said this about it.
+    fn change(&self, text: &str, said: &str) {
+        fs::write(&self.file, text).unwrap();
+        self.server.hang_up();
+        self.server.wait_for_log(said);
+    }
+
+    async fn lets_in(&self, id: &str) -> bool {
+        let worker = Identity { id: id.to_owned(), secret: Some(SECRET.to_owned()) };
+        Wire::to(&self.server).client_credentials(&worker).await.status == 200
+    }
+}
+
+fn with_client(id: &str) -> String {
+    let digest = Sha256::digest(SECRET).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let told = FILE.replace("error", "info");
+    format!(
+        "{told}[[clients]]\nclient_id = \"{id}\"\ngrant_types = [\"client_credentials\"]\nscope = \"mcp:read\"\nsecret = \
+         \"sha256:{digest}\"\n"
+    )
+}
+
+const READ_AGAIN: &str = "the configuration was read again";
+const STAYS: &str = "the configuration stays as it was";
+const LATER: &str = "some settings need a restart";
+
+#[test]
+fn the_log_tells_what_the_file_says() {
+    let configured = Configured::start(FILE);
+    assert_eq!(configured.server.log(), "");
+    configured.change(&FILE.replace("error", "info"), READ_AGAIN);
+}
+
+#[tokio::test]
+async fn clients_come_and_go_with_the_file() {
+    let configured = Configured::start(FILE);
+    assert!(!configured.lets_in("reporter").await);
+    configured.change(&with_client("reporter"), READ_AGAIN);
+    assert!(configured.lets_in("reporter").await);
+    configured.change(&with_client("archivist"), "the client is no longer in the configuration");
+    assert!(configured.lets_in("archivist").await && !configured.lets_in("reporter").await);
+}
+
+#[tokio::test]
+async fn a_broken_file_changes_nothing_and_is_explained() {
+    let configured = Configured::start(&with_client("reporter"));
+    let broken = with_client("archivist").replace("scopes", "scops");
+    configured.change(&broken, "unknown key `resources.scops`; did you mean `resources.scopes`?");
+    assert!(configured.server.log().contains(STAYS), "{}", configured.server.log());
+    assert!(configured.lets_in("reporter").await && !configured.lets_in("archivist").await);
+}
+
+#[tokio::test]
+async fn an_unsafe_file_changes_nothing_and_is_explained() {
+    let configured = Configured::start(&with_client("reporter"));
+    let production = with_client("archivist").replace("mode = \"development\"", "mode = \"production\"");
+    configured.change(&production, "is plain http, so tokens and passwords could be read on the way");
+    assert!(configured.server.log().contains(STAYS), "{}", configured.server.log());
+    assert!(configured.lets_in("reporter").await && !configured.lets_in("archivist").await);
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_named_and_the_rest_is_done() {
+    let configured = Configured::start(FILE);
+    let changed = format!("{}[server]\nrequest_timeout = \"7s\"\n", with_client("reporter"));
+    configured.change(&changed, LATER);
+    assert!(configured.server.log().contains("server.request_timeout"), "{}", configured.server.log());
+    assert!(configured.lets_in("reporter").await);
+}
+
+#[tokio::test]
+async fn clients_wait_for_the_restart_that_their_resources_need() {
+    let configured = Configured::start(FILE);
+    let changed = with_client("reporter").replace("Read", "Read everything");
+    configured.change(&changed, LATER);
+    let log = configured.server.log();
+    assert!(log.contains("clients and users stay as they were"), "{log}");
+    assert!(log.contains("resources[0].scopes[0].description"), "{log}");
+    assert!(!configured.lets_in("reporter").await);
+}
