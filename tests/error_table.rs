@@ -26,6 +26,7 @@ use gateward::{
     },
     http::{
         BearerRejection, FormRejection, JsonRejection,
+        limits::TooEarly,
         respond::{ErrorText, Refusal, RegistrationFailure, TokenFailure, TokenQueryFailure, WireCode, error_page_of},
     },
     port::{
@@ -234,6 +235,8 @@ fn token_failures() -> Vec<TokenFailure> {
         Request => each(requests, TokenFailure::Request),
         Presentation => each(presentation_errors(), TokenFailure::Presentation),
         Authenticate => each(authenticate_errors(), TokenFailure::Authenticate),
+        TooOften => [TokenFailure::TooOften(TooEarly { retry_after: 7 })],
+        LockedOut => [TokenFailure::LockedOut(TooEarly { retry_after: 300 })],
         Redeem => each(redeem_errors(), TokenFailure::Redeem),
         Refresh => each(refresh_errors(), TokenFailure::Refresh),
         ClientCredentials => each(client_credentials_errors(), TokenFailure::ClientCredentials),
@@ -246,6 +249,8 @@ fn token_query_failures() -> Vec<TokenQueryFailure> {
         MissingToken => [TokenQueryFailure::MissingToken],
         Presentation => each(presentation_errors(), TokenQueryFailure::Presentation),
         Authenticate => each(authenticate_errors(), TokenQueryFailure::Authenticate),
+        TooOften => [TokenQueryFailure::TooOften(TooEarly { retry_after: 7 })],
+        LockedOut => [TokenQueryFailure::LockedOut(TooEarly { retry_after: 300 })],
         PublicClient => [TokenQueryFailure::PublicClient],
         Store => each(store_errors(), TokenQueryFailure::Store),
     })

@@ -20,10 +20,12 @@ use super::{
     reload::Reload,
 };
 use crate::{
-    config::{Config, Mode},
+    config::{self, Config, Mode},
     http::{
-        App, HttpOptions, TrustedProxies, router,
-        serve::{Drained, ServeOptions, serve},
+        AddressBlocks, App, HttpOptions, TrustedProxies,
+        limits::{LimitOptions, Rates},
+        router,
+        serve::{ConnectionLimits, Drained, ServeOptions, serve},
     },
     resource::SystemClock,
 };
@@ -41,6 +43,9 @@ const BODY_SHARE: u32 = 3;
 pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failure> {
     refuse_unsafe(&config, "refusing to start")?;
     let log = log::start(&config.log)?;
+    if config.sees_one_sender_only() {
+        warn!("limits count everybody behind the proxy as one sender: name the proxy in server.trusted_proxies");
+    }
     // Bound first: if another server has the port, nothing else happens.
     let listeners = listen(&config).await?;
     let certificate = Certificate::open(&config, Arc::new(SystemClock))?;
@@ -54,6 +59,8 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
         body_limit: assembly.config.server.body_limit,
         body_timeout: assembly.config.server.request_timeout / BODY_SHARE,
         request_timeout: assembly.config.server.request_timeout,
+        max_in_flight: assembly.config.server.max_in_flight,
+        limits: limits(&assembly.config),
         registration_burst: assembly.config.registration_rate.burst,
         registration_period: assembly.config.registration_rate.period,
     };
@@ -77,7 +84,13 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
     let serve_options = ServeOptions {
         tls: certificate.map(|certificate| certificate.options()),
         strict_transport_security: policy.map_err(|error| Failure::failed(&error))?,
+        connections: ConnectionLimits {
+            total: server.max_connections,
+            per_address: server.max_connections_per_address,
+            uncounted: AddressBlocks::new(server.trusted_proxies.iter().copied()),
+        },
         header_timeout: server.header_timeout,
+        idle_timeout: server.idle_timeout,
         stall_timeout: STALL_TIMEOUT,
         drain_delay: server.drain_delay,
         grace: server.shutdown_grace,
@@ -96,6 +109,20 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
         warn!("the store did not close in time");
     }
     Ok(())
+}
+
+fn limits(config: &Config) -> LimitOptions {
+    let config::Limits { exempt, token, introspection, gateway, .. } = &config.limits;
+    let rates = |rates: &config::Rates| Rates { per_address: rates.per_address, per_client: rates.per_client };
+    LimitOptions {
+        exempt: AddressBlocks::new(exempt.iter().copied()),
+        token: rates(token),
+        token_query: rates(introspection),
+        pages: config.limits.pages_per_address,
+        registration: config.limits.registration_per_address,
+        public: config.limits.public_per_address,
+        gateway: rates(gateway),
+    }
 }
 
 async fn listen(config: &Config) -> Result<Vec<TcpListener>, Failure> {

@@ -20,6 +20,7 @@ mod guarded;
 mod keys;
 mod layers;
 mod lifetimes;
+mod limits;
 mod load;
 mod log;
 mod login;
@@ -53,6 +54,7 @@ pub use self::{
     clients::ClientSpec,
     gateway::Gateway,
     keys::{Keys, MasterKey},
+    limits::{Limits, Rates},
     load::{load, process_environment},
     log::{Log, LogFormat},
     problem::{Place, Problem, Problems},
@@ -68,7 +70,10 @@ use crate::{
         guarded::GuardedResource,
         issuer::Issuer,
         key::KeySchedule,
-        policy::{CLOCK_SKEW, ConsentPolicy, KeyPolicy, Lifetimes, LoginPolicy, Policy, RegistrationPolicy},
+        policy::{
+            CLOCK_SKEW, ClientLockoutPolicy, ConsentPolicy, KeyPolicy, Lifetimes, LoginPolicy, Policy,
+            RegistrationPolicy,
+        },
         resource::{Resources, TokenFormat},
     },
     protocol::jose::Algorithm,
@@ -115,6 +120,9 @@ pub struct Config {
     /// How many passwords are hashed at the same time.
     pub password_hash_concurrency: usize,
     pub consent: ConsentPolicy,
+    /// How often somebody may ask.
+    pub limits: Limits,
+    pub client_lockout: ClientLockoutPolicy,
     pub log: Log,
     /// How requests cross to the MCP servers behind.
     pub gateway: Gateway,
@@ -216,10 +224,12 @@ impl Config {
         let registration = root.section("registration").and_then(|s| registration::read(s, resources.as_ref()));
         let login = root.section("login").and_then(login::read);
         let consent = root.section("consent").and_then(login::read_consent);
+        let limits = root.section("limits").and_then(|section| limits::read(section, mode));
         let log = root.section("log").and_then(Log::read);
         let clients = clients::read(root, resources.as_ref());
         let users = users::read(root);
         let ((registration, registration_rate), (login, password_hash_concurrency)) = (registration?, login?);
+        let (limits, client_lockout) = limits?;
         Some(Self {
             mode: mode?,
             issuer: issuer?,
@@ -234,6 +244,8 @@ impl Config {
             login,
             password_hash_concurrency,
             consent: consent?,
+            limits,
+            client_lockout,
             log: log?,
             gateway: gateway?,
             resources: resources?,
@@ -263,6 +275,7 @@ impl Config {
             lifetimes: self.lifetimes,
             registration: self.registration.clone(),
             login: self.login,
+            client_lockout: self.client_lockout,
             consent: self.consent,
             keys: KeyPolicy {
                 schedule: KeySchedule {

@@ -22,6 +22,14 @@ impl fmt::Display for Unsafe {
 }
 
 impl Config {
+    /// What is safe, but hardly meant: everybody counts as one sender. In production, a server that only this machine reaches stands
+    /// behind a proxy.
+    pub fn sees_one_sender_only(&self) -> bool {
+        let reached_by_a_proxy = self.server.listen.iter().all(|address| address.ip().is_loopback());
+        let is_alone = self.tls.is_some();
+        self.mode == Mode::Production && reached_by_a_proxy && !is_alone && self.server.trusted_proxies.is_empty()
+    }
+
     /// What this configuration must not go into production with; empty in development mode. Looks at the permissions of the
     /// master key file, so it may change its mind.
     pub fn check_safety(&self) -> Vec<Unsafe> {

@@ -14,6 +14,7 @@ pub struct Policy {
     pub lifetimes: Lifetimes,
     pub registration: RegistrationPolicy,
     pub login: LoginPolicy,
+    pub client_lockout: ClientLockoutPolicy,
     pub consent: ConsentPolicy,
     pub keys: KeyPolicy,
 }
@@ -84,6 +85,18 @@ pub enum InitialAccessToken {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoginPolicy {
     /// Failures for one account within the window, from one address, before the answer is "later".
+    pub max_failures: u32,
+    /// Failures for one account within the window, from all addresses together, before the answer is "later" to addresses from which
+    /// nobody ever logged in to it.
+    pub max_failures_per_account: u32,
+    /// The window.
+    pub window: Duration,
+}
+
+/// How many wrong credentials a client may present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientLockoutPolicy {
+    /// Wrong ones of one client within the window, from one address, before the answer is "later".
     pub max_failures: u32,
     /// The window.
     pub window: Duration,

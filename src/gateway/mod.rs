@@ -183,7 +183,7 @@ impl Gateway {
         }
         let path = request.uri().path();
         match Site::of(self.0.sites.iter().filter(|site| site.is_connected()), &host, path) {
-            Some(site) => Ok(app.enter(request, |request| site.answer(request)).await),
+            Some(site) => Ok(app.enter(request, |request| site.answer(request, app)).await),
             None if self.is_misdirected(&host, path) => Ok(app.enter(request, async |_| misdirected()).await),
             None => Err(request),
         }

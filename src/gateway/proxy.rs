@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     domain::{correlation::RequestId, request_path::RequestPath},
-    http::respond::plain_error,
+    http::{Crossing, respond::plain_error},
     resource::{Identity, Lease, RequestBody, is_event_stream},
 };
 
@@ -161,6 +161,10 @@ impl Service<Request<RequestBody<Body>>> for Proxy {
 
     fn call(&mut self, request: Request<RequestBody<Body>>) -> Self::Future {
         let way = self.0.clone();
+        // Whoever gets here has a token that counts.
+        if let Some(crossing) = request.extensions().get::<Crossing>() {
+            crossing.succeeded();
+        }
         Box::pin(async move { Ok(way.pass(request.map(Body::new)).await.unwrap_or_else(|error| way.failed(&error))) })
     }
 }

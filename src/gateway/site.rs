@@ -1,14 +1,16 @@
 //! One protected resource: where it is, whose pages may call it, and what stands in front of its server.
 
+use std::net::SocketAddr;
+
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{ConnectInfo, Request},
     http::{
         HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
         header::{
             ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
             ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-            ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN, VARY,
+            ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_LENGTH, ORIGIN, VARY,
         },
     },
 };
@@ -26,7 +28,7 @@ use crate::{
         guarded::GuardedResource,
         request_path::{PathPrefix, RequestPath},
     },
-    http::respond::plain_error,
+    http::{App, respond::plain_error},
     resource::{InvalidProtection, ProtectedResource, Protection, ProtectionLayer, RequestHead},
 };
 
@@ -157,15 +159,15 @@ impl Site {
     }
 
     /// Passes a request on, if it may pass.
-    pub(super) async fn answer(&self, request: Request) -> Response<Body> {
+    pub(super) async fn answer(&self, request: Request, app: &App) -> Response<Body> {
         let origin = match self.judge_origin(request.headers()) {
             Ok(origin) => origin,
             Err(refusal) => return *refusal,
         };
-        let Some(origin) = origin else { return self.pass(request).await };
+        let Some(origin) = origin else { return self.pass(request, app).await };
         let is_preflight =
             request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        let mut response = if is_preflight { preflight(request.headers()) } else { self.pass(request).await };
+        let mut response = if is_preflight { preflight(request.headers()) } else { self.pass(request, app).await };
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(
@@ -176,7 +178,7 @@ impl Site {
         response
     }
 
-    async fn pass(&self, request: Request) -> Response<Body> {
+    async fn pass(&self, mut request: Request, app: &App) -> Response<Body> {
         // It names no path towards the server behind, and what would follow is no request.
         if request.method() == Method::CONNECT {
             return plain_error(StatusCode::NOT_IMPLEMENTED, "invalid_request", "There is no tunnel here.");
@@ -187,6 +189,14 @@ impl Site {
         let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > *body_limit as u64) {
             return too_long();
+        }
+        let sender = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(sender)| sender.ip());
+        if let Some(sender) = sender {
+            // Before the token is looked at: looking costs a signature.
+            match app.let_cross(sender, request.headers().get(AUTHORIZATION)) {
+                Ok(crossing) => drop(request.extensions_mut().insert(crossing)),
+                Err(refusal) => return *refusal,
+            }
         }
         let request = request.map(|body| Body::new(Limited::new(body, *body_limit)));
         let guarded = ProtectionLayer::new(self.protection.clone()).layer(proxy.clone());

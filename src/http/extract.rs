@@ -13,7 +13,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::App;
+use super::{App, rejections::Rejection};
 use crate::{
     domain::{credential::Credential, time::Timestamp},
     protocol::{
@@ -48,9 +48,15 @@ async fn read_body(body: Body, app: &App) -> Result<Bytes, BodyRejection> {
     let body = Limited::new(body, options.body_limit).collect();
     match tokio::time::timeout(options.body_timeout, body).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyRejection::TooLarge),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            app.rejections().note(Rejection::LargeBody);
+            Err(BodyRejection::TooLarge)
+        }
         Ok(Err(_)) => Err(BodyRejection::Aborted),
-        Err(_) => Err(BodyRejection::TooSlow),
+        Err(_) => {
+            app.rejections().note(Rejection::SlowBody);
+            Err(BodyRejection::TooSlow)
+        }
     }
 }
 

@@ -60,7 +60,12 @@ fn form_action(leads_to: Option<&RedirectUri>) -> String {
 
 /// A page that says what went wrong. `reference`: the name of the attempt or request, which the log has too.
 pub(super) fn error_page(reference: &str, text: &ErrorText, continue_url: Option<&str>) -> Response {
-    tracing::info!(reference, title = text.title, "error page");
+    // Whoever floods the server is not to flood its log as well.
+    if text.status == StatusCode::TOO_MANY_REQUESTS {
+        tracing::debug!(reference, title = text.title, "error page");
+    } else {
+        tracing::info!(reference, title = text.title, "error page");
+    }
     let page = ErrorPage {
         title: text.title,
         explanation: text.explanation,

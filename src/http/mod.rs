@@ -4,17 +4,20 @@
 //! became of it (`respond`).
 
 mod about;
+mod admission;
 mod authorize;
+mod client;
 mod discovery;
 mod extract;
 mod health;
 mod html;
 mod interaction;
 mod introspect;
+pub mod limits;
 pub mod page;
 mod peer;
 mod register;
-mod registration_limit;
+mod rejections;
 mod request_id;
 pub mod respond;
 mod revoke;
@@ -36,11 +39,17 @@ use std::{
 use tokio::sync::watch;
 
 pub use self::{
+    admission::Crossing,
+    client::ClientRefusal,
     extract::{BearerRejection, FormRejection, JsonRejection},
-    peer::TrustedProxies,
+    peer::{AddressBlocks, TrustedProxies},
+    rejections::{Rejection, Rejections},
     router::{ROUTES, Route, path, router},
 };
-use self::{registration_limit::RegistrationLimit, request_id::RequestIds};
+use self::{
+    limits::{InFlight, LimitOptions, Limits, RegistrationLimit},
+    request_id::RequestIds,
+};
 use crate::{
     port::clock::Clock,
     service::{Authority, ready::Readiness},
@@ -49,7 +58,7 @@ use crate::{
 /// What the operator decides about the door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whose `Forwarded` and `X-Forwarded-For` are believed.
     pub trusted_proxies: TrustedProxies,
     /// The largest body, in bytes.
     pub body_limit: usize,
@@ -57,6 +66,10 @@ pub struct HttpOptions {
     pub body_timeout: Duration,
     /// How long a request may take altogether.
     pub request_timeout: Duration,
+    /// How many requests may be worked on at once; health is always answered.
+    pub max_in_flight: usize,
+    /// How often somebody may ask. The default has no limits.
+    pub limits: LimitOptions,
     /// How many registrations one address may make at once.
     pub registration_burst: NonZeroU32,
     /// How long until one more is allowed.
@@ -70,6 +83,8 @@ impl Default for HttpOptions {
             body_limit: 64 * 1024,
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            max_in_flight: 1024,
+            limits: LimitOptions::default(),
             registration_burst: NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN),
             registration_period: Duration::from_secs(30),
         }
@@ -84,7 +99,10 @@ struct Inner {
     authority: Authority,
     clock: Arc<dyn Clock>,
     options: HttpOptions,
+    limits: Limits,
+    in_flight: InFlight,
     registration_limit: RegistrationLimit,
+    rejections: Rejections,
     request_ids: RequestIds,
     readiness: Readiness,
     draining: AtomicBool,
@@ -96,12 +114,17 @@ impl App {
     pub fn new(authority: Authority, clock: Arc<dyn Clock>, options: HttpOptions) -> Self {
         let registration_limit = RegistrationLimit::new(&options);
         let request_ids = RequestIds::new(authority.entropy.name());
+        let limits = Limits::new(&options.limits, &clock);
+        let in_flight = InFlight::new(options.max_in_flight);
         Self(Arc::new(Inner {
             authority,
             clock,
             options,
+            limits,
+            in_flight,
             registration_limit,
             request_ids,
+            rejections: Rejections::default(),
             readiness: Readiness::default(),
             draining: AtomicBool::new(false),
             streams_end: watch::Sender::new(false),
@@ -111,6 +134,15 @@ impl App {
     /// The use cases.
     pub fn authority(&self) -> &Authority {
         &self.0.authority
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// How many were turned away, and why.
+    pub fn rejections(&self) -> &Rejections {
+        &self.0.rejections
     }
 
     /// Lets `/readyz` say that this instance is going away.

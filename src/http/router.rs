@@ -92,7 +92,11 @@ pub fn router(app: &App) -> Router {
         .route(&at(path::TOKEN), post(token::post))
         .route(&at(path::REVOKE), post(revoke::post))
         .route(&at("/oauth/register/{client_id}"), get(register::get).put(register::put).delete(register::delete))
-        .merge(Router::new().route(&at(path::REGISTER), post(register::post)).layer(app.0.registration_limit.layer()))
+        .merge(
+            Router::new()
+                .route(&at(path::REGISTER), post(register::post))
+                .layer(app.0.registration_limit.layer(app.clone())),
+        )
         .merge(metadata(app));
     // CORS lies around everything else: a preflight is a method that no route serves, and scripts may read refusals as well.
     let open_to_scripts = guarded(open_to_scripts, app).layer(cors());
@@ -148,7 +152,13 @@ fn cors() -> CorsLayer {
 /// A request that is stuck is given up; what it was doing is done or undone as a whole, because every step of a store is one.
 async fn bounded(State(app): State<App>, request: Request, next: Next) -> Response<Body> {
     let limit = app.0.options.request_timeout;
-    let answer = async |request| tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| given_up());
+    let answer = async |request: Request| {
+        let _flight = match app.let_in(&request) {
+            Ok(flight) => flight,
+            Err(refusal) => return *refusal,
+        };
+        tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| given_up())
+    };
     app.enter(request, answer).await
 }
 

@@ -14,6 +14,7 @@ use super::{
     html::{error_page, html, see_other, set_cookie},
     interaction::{FormAnswer, authorize_again, unaddressed},
     page::{login::LoginProblem, signed_out::SignedOutPage},
+    rejections::Rejection,
     respond::{ErrorText, log_failure},
     router::path,
 };
@@ -59,6 +60,7 @@ async fn ask_again(
     let (problem, status) = match error {
         LogInError::WrongCredentials => (LoginProblem::WrongCredentials, StatusCode::FORBIDDEN),
         LogInError::TooManyAttempts { until } => {
+            app.rejections().note(Rejection::TooManyLogins);
             let minutes = until.since(now).as_secs().div_ceil(60);
             let retry_after_minutes = u32::try_from(minutes).unwrap_or(u32::MAX);
             (LoginProblem::TooManyAttempts { retry_after_minutes }, StatusCode::TOO_MANY_REQUESTS)
@@ -67,7 +69,10 @@ async fn ask_again(
             return unaddressed(app, attempt, &Unaddressed::Interaction(BrokenInteraction::Unreadable));
         }
         LogInError::Store(error) => return try_later(attempt, error),
-        LogInError::Password(error) => return try_later(attempt, error),
+        LogInError::Password(error) => {
+            app.rejections().note(Rejection::HasherBusy);
+            return try_later(attempt, error);
+        }
     };
     // The same request as before; `begin` judges it and tells what the page needs.
     let mut response = match app.authority().begin(attempt, interaction.request, browser, now).await {

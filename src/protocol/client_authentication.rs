@@ -1,10 +1,13 @@
 //! How a client says who it is (RFC 6749 2.3, RFC 7521 4.2): exactly one method per request.
 
+use std::borrow::Cow;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use thiserror::Error;
 
 use super::{
     form::{Form, decode},
+    jose,
     secret::Secret,
 };
 
@@ -22,6 +25,19 @@ pub enum PresentedClient {
     SecretPost { client_id: String, secret: Secret },
     /// `client_assertion`; `client_id` only if it was sent beside it.
     Assertion { client_id: Option<String>, assertion: Secret },
+}
+
+impl PresentedClient {
+    /// The client that the request says it is from: not proven in any way. `None` if its assertion cannot be read.
+    pub fn claimed(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Public { client_id }
+            | Self::SecretBasic { client_id, .. }
+            | Self::SecretPost { client_id, .. }
+            | Self::Assertion { client_id: Some(client_id), .. } => Some(client_id.into()),
+            Self::Assertion { client_id: None, assertion } => jose::unverified_subject(assertion).map(Cow::from),
+        }
+    }
 }
 
 /// Why no client could be read from a request.

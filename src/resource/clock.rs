@@ -1,6 +1,9 @@
 //! The system clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use crate::{domain::time::Timestamp, port::clock::Clock};
 
@@ -16,6 +19,13 @@ impl Clock for SystemClock {
             // A clock before 1970 is wrong, but it is what the machine says.
             Err(before) => Timestamp::EPOCH.minus(before.duration()),
         }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where time comes in")]
+    fn elapsed(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let now = Instant::now();
+        now.duration_since(*START.get_or_init(|| now))
     }
 }
 

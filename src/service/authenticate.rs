@@ -63,22 +63,24 @@ impl Authority {
     /// An unknown client and a wrong secret take the same path: the secret is hashed and compared either way.
     pub async fn authenticate(
         &self,
-        presented: PresentedClient,
+        presented: &PresentedClient,
         now: Timestamp,
     ) -> Result<AuthenticatedClient, AuthenticateError> {
         match presented {
             PresentedClient::Public { client_id } => {
-                let client = self.find(&client_id).await?;
+                let client = self.find(client_id).await?;
                 registered_for(&client, AuthenticationMethod::None)?;
                 Ok(AuthenticatedClient(client))
             }
             PresentedClient::SecretBasic { client_id, secret } => {
-                self.by_secret(&client_id, &secret, AuthenticationMethod::ClientSecretBasic, now).await
+                self.by_secret(client_id, secret, AuthenticationMethod::ClientSecretBasic, now).await
             }
             PresentedClient::SecretPost { client_id, secret } => {
-                self.by_secret(&client_id, &secret, AuthenticationMethod::ClientSecretPost, now).await
+                self.by_secret(client_id, secret, AuthenticationMethod::ClientSecretPost, now).await
             }
-            PresentedClient::Assertion { client_id, assertion } => self.by_assertion(client_id, &assertion, now).await,
+            PresentedClient::Assertion { client_id, assertion } => {
+                self.by_assertion(client_id.as_deref(), assertion, now).await
+            }
         }
     }
 
@@ -110,7 +112,7 @@ impl Authority {
     /// RFC 7523 3. Nothing that the assertion says is believed before its signature was checked, except whose keys to ask.
     async fn by_assertion(
         &self,
-        client_id: Option<String>,
+        client_id: Option<&str>,
         assertion: &Secret,
         now: Timestamp,
     ) -> Result<AuthenticatedClient, AuthenticateError> {

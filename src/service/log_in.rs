@@ -2,8 +2,12 @@
 //!
 //! An attempt is counted before the password is looked at, so that many at once cannot slip under the limit, and once it is
 //! certain that it will be looked at; an unknown user and a wrong password take the same path and the same time.
+//!
+//! There are two limits. One account from one address: a person who mistypes, or a guesser. One account from everywhere, for guessers who
+//! have many addresses: it counts, and holds up, only addresses from which nobody has logged in to the account before, so that its owner
+//! goes on where they are, and whatever sessions there are go on too.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use thiserror::Error;
 use tracing::info;
@@ -24,7 +28,10 @@ use crate::{
 };
 
 /// How stale `last_seen_at` of a session may get.
-const SEEN_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
+const SEEN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long an address is known from which somebody logged in.
+const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Why nobody was logged in.
 #[derive(Debug, Error)]
@@ -35,7 +42,7 @@ pub enum LogInError {
     /// The form that was sent asked something else.
     #[error("nobody was asked to log in")]
     NotAsked,
-    /// Too many failures for this account from this address; try again at this time.
+    /// Too many failures for this account from this address, or from addresses that nobody knows; try again at this time.
     #[error("too many attempts")]
     TooManyAttempts { until: Timestamp },
     /// The hasher is busy, or failed.
@@ -74,10 +81,10 @@ impl Authority {
             return Err(LogInError::NotAsked);
         }
         let LogInAttempt { username, password, address } = attempt;
-        let key = attempt_key(username, address);
+        let keys = Keys::of(username, address);
         // Before it is counted: whoever is sent away because others keep the hasher busy has not guessed.
         let place = self.passwords.place()?;
-        self.count_attempt(&key, now).await?;
+        self.count_attempt(&keys, now).await?;
         let user = match Username::parse(username) {
             Ok(name) => self.accounts.find_user_by_name(&name).await?,
             Err(_) => None,
@@ -98,16 +105,25 @@ impl Authority {
             self.accounts.close_session(&session.digest).await?;
             return Err(LogInError::WrongCredentials);
         }
-        self.accounts.clear_failures(&key).await?;
+        self.accounts.clear_failures(&keys.here).await?;
+        self.accounts.count_failure(&keys.known, now.plus(KNOWN_FOR), now).await?;
         let interaction = Self::interaction(interaction.attempt(), interaction.request, &fresh, true, now);
         Ok(LoggedIn { browser: fresh, interaction })
     }
 
-    async fn count_attempt(&self, key: &ReplayId, now: Timestamp) -> Result<(), LogInError> {
+    async fn count_attempt(&self, keys: &Keys, now: Timestamp) -> Result<(), LogInError> {
         let policy = self.policy.login;
-        let until = now.plus(policy.window);
+        self.count(&keys.here, policy.max_failures, now).await?;
+        if self.accounts.failures(&keys.known, now).await?.is_none() {
+            self.count(&keys.everywhere, policy.max_failures_per_account, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn count(&self, key: &ReplayId, most: u32, now: Timestamp) -> Result<(), LogInError> {
+        let until = now.plus(self.policy.login.window);
         let count = self.accounts.count_failure(key, until, now).await?;
-        if count <= policy.max_failures {
+        if count <= most {
             return Ok(());
         }
         let until = self.accounts.failures(key, now).await?.map_or(until, |(_, until)| until);
@@ -143,9 +159,24 @@ impl Authority {
     }
 }
 
-/// Account and address together: whole companies share one address, and nobody may lock somebody else's account from
-/// elsewhere.
-fn attempt_key(username: &str, address: IpAddr) -> ReplayId {
-    let name = Username::parse(username).map_or_else(|_| String::new(), |name| name.as_str().to_owned());
-    ReplayId::of(&[b"login", name.as_bytes(), AddressBlock::of(address).as_bytes()])
+/// What attempts are counted under.
+struct Keys {
+    /// Account and address together: whole companies share one address, and nobody may lock somebody else's account from elsewhere.
+    here: ReplayId,
+    /// The account, from addresses that are not known.
+    everywhere: ReplayId,
+    /// Says that somebody has logged in to the account from the address.
+    known: ReplayId,
+}
+
+impl Keys {
+    fn of(username: &str, address: IpAddr) -> Self {
+        let name = Username::parse(username).map_or_else(|_| String::new(), |name| name.as_str().to_owned());
+        let (name, block) = (name.as_bytes(), AddressBlock::of(address));
+        Self {
+            here: ReplayId::of(&[b"login", name, block.as_bytes()]),
+            everywhere: ReplayId::of(&[b"login", name]),
+            known: ReplayId::of(&[b"logged-in", name, block.as_bytes()]),
+        }
+    }
 }

@@ -29,6 +29,7 @@ pub mod client_credentials;
 pub mod interaction;
 pub mod introspect;
 mod issue;
+pub mod lockout;
 pub mod log_in;
 pub mod maintain;
 pub mod ready;

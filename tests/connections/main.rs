@@ -12,6 +12,7 @@ mod drain;
 mod host;
 mod hsts;
 mod http2;
+mod limits;
 mod silence;
 mod story;
 mod tls;

@@ -11,7 +11,8 @@ use tokio::{
 use crate::{dial::read_to_end, host::Host};
 
 fn impatient() -> ServeOptions {
-    ServeOptions { header_timeout: Duration::from_millis(200), ..ServeOptions::default() }
+    let soon = Duration::from_millis(200);
+    ServeOptions { header_timeout: soon, idle_timeout: soon, ..ServeOptions::default() }
 }
 
 #[tokio::test]

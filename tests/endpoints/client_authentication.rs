@@ -362,6 +362,21 @@ async fn an_assertion_is_good_once() {
 
 /// The purge is another instance's, whose clock is ahead.
 #[tokio::test]
+async fn assertions_that_are_not_good_lock_a_client_out_like_wrong_secrets() {
+    let signer = Signer::new(Algorithm::ES256).await;
+    let other = SigningKey::generate(Algorithm::ES256).expect("a key");
+    let forged = Signer { server: signer.server.clone(), key: other }.sign(&signer.header(), &signer.claims());
+    for _ in 1..20 {
+        assert_invalid_client(&signer.send(&forged).await);
+    }
+    assert_error(&signer.send(&forged).await, StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable");
+    let good = signer.sign(&signer.header(), &signer.claims());
+    assert_error(&signer.send(&good).await, StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable");
+    signer.server.pass(300);
+    assert_ok(&signer.send(&signer.sign(&signer.header(), &signer.claims())).await);
+}
+
+#[tokio::test]
 async fn an_assertion_is_remembered_by_a_purge_whose_clock_is_ahead() {
     let signer = es256().await;
     let assertion = signer.sign(&signer.header(), &signer.claims());

@@ -214,7 +214,7 @@ async fn the_limit_is_the_operators() {
     assert_error(&answer, StatusCode::PAYLOAD_TOO_LARGE, "invalid_request");
 }
 
-fn endless() -> Body {
+pub(super) fn endless() -> Body {
     struct Endless;
     impl hyper::body::Body for Endless {
         type Data = axum::body::Bytes;

@@ -321,6 +321,70 @@ async fn whoever_is_sent_away_because_others_keep_the_server_busy_has_not_failed
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
+/// Who tries what, and from where.
+async fn attempt(visitor: &Visitor, page: &Answer, (name, password): (&str, &str), from: &str) -> Answer {
+    let form = [("request", page.sealed()), ("username", name), ("password", password)];
+    visitor.call(Method::POST, "/oauth/login").from(from).form(form).send().await
+}
+
+/// A server where there were twelve guesses at one account, from twelve addresses.
+async fn guessed_at_from_everywhere(server: TestServer) -> Started {
+    let started = at_the_login_page_of(server).await;
+    for n in 0..12 {
+        let guess = (USERNAME, "wrong");
+        let answer = attempt(&started.visitor, &started.page, guess, &format!("203.0.113.{n}")).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    }
+    started
+}
+
+async fn after_that_many(guesses: u32) -> TestServer {
+    let builder = TestServer::builder().policy(|policy| policy.login.max_failures_per_account = guesses);
+    builder.start().await.with_user().await
+}
+
+#[tokio::test]
+async fn guesses_at_one_account_from_many_addresses_share_a_limit_too() {
+    let mut started = guessed_at_from_everywhere(after_that_many(12).await).await;
+    started.server.create_user("bob", PASSWORD).await;
+    let refused = attempt(&started.visitor, &started.page, (USERNAME, PASSWORD), "198.51.100.1").await;
+    assert_page(&refused, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.header("retry-after"), Some("900"));
+    let other = attempt(&started.visitor, &started.page, ("bob", PASSWORD), "198.51.100.1").await;
+    assert_eq!(other.status, StatusCode::SEE_OTHER, "another account");
+    started.server.pass(900);
+    let page = started.visitor.authorize(&Parameters::authorize(&started.client)).await;
+    let later = attempt(&started.visitor, &page, (USERNAME, PASSWORD), "198.51.100.1").await;
+    assert_eq!(later.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn guessers_do_not_lock_the_owner_out_of_a_session_or_of_where_they_logged_in_before() {
+    const HOME: &str = "198.51.100.1";
+    // The owner's own way in is one of them.
+    let server = after_that_many(13).await;
+    let client = server.create_client("browser", public_client()).await;
+    let mut owner = server.visitor();
+    let page = owner.authorize(&Parameters::authorize(&client)).await;
+    let form = [("request", page.sealed()), ("username", USERNAME), ("password", PASSWORD)];
+    let call = owner.call(Method::POST, "/oauth/login").from(HOME).form(form);
+    assert_eq!(owner.send(call).await.status, StatusCode::SEE_OTHER);
+
+    let guessed_at = guessed_at_from_everywhere(server).await;
+    let refused = attempt(&guessed_at.visitor, &guessed_at.page, (USERNAME, PASSWORD), "198.51.100.2").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let page = owner.authorize(&Parameters::authorize(&client)).await;
+    assert!(!page.text().contains(r#"name="password""#), "the session goes on");
+    let again =
+        async |password| attempt(&guessed_at.visitor, &guessed_at.page, (USERNAME, password), HOME).await.status;
+    assert_eq!(again(PASSWORD).await, StatusCode::SEE_OTHER, "a known address");
+    // It has no more attempts than any other.
+    for _ in 0..10 {
+        assert_eq!(again("wrong").await, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(again(PASSWORD).await, StatusCode::TOO_MANY_REQUESTS);
+}
+
 /// More at once than there are places: some are sent away, the others share one limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_flood_of_attempts_that_keeps_the_server_busy_does_not_slip_under_the_limit() {

@@ -11,6 +11,8 @@ mod faults;
 mod health;
 mod introspect;
 mod jwks;
+mod limits;
+mod lockout;
 mod log;
 mod login;
 mod manage_registration;

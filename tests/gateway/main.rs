@@ -12,6 +12,7 @@ mod crossing;
 #[expect(dead_code, reason = "shared with the tests of the endpoints")]
 mod faults;
 mod forward_auth;
+mod limits;
 mod nginx;
 mod rules;
 mod sites;

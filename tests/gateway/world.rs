@@ -18,12 +18,14 @@ use gateward::{
     },
     gateway::{Gateway, GatewayOptions},
     http::{
-        TrustedProxies, router,
+        TrustedProxies,
+        limits::LimitOptions,
+        router,
         serve::{ServeOptions, serve},
     },
     port::clock::Clock,
     service::administer_clients::ClientSpec,
-    testing::server::{ISSUER, RESOURCE, TestClient, TestServer, machine},
+    testing::server::{Builder, ISSUER, RESOURCE, TestClient, TestServer, machine},
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -92,11 +94,20 @@ impl World {
         Self::at(ISSUER, sites).await
     }
 
+    /// With limits for whoever asks.
+    pub(crate) async fn with_limits(change: impl FnOnce(&mut LimitOptions)) -> Self {
+        let builder = TestServer::builder().options(|options| change(&mut options.limits));
+        Self::before(builder, |upstream| vec![site(upstream)]).await
+    }
+
     /// Another issuer.
     pub(crate) async fn at(issuer: &str, sites: impl FnOnce(&Upstream) -> Vec<GuardedResource>) -> Self {
+        Self::before(TestServer::builder().issuer(issuer), sites).await
+    }
+
+    async fn before(builder: Builder, sites: impl FnOnce(&Upstream) -> Vec<GuardedResource>) -> Self {
         let faults = Faults::default();
-        let server = TestServer::builder()
-            .issuer(issuer)
+        let server = builder
             .options(|options| options.trusted_proxies = TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]))
             .stores(|stores| faults.wrap(stores))
             .start()

@@ -126,6 +126,29 @@ fn the_sections_read_exactly_what_the_defaults_have() {
 }
 
 #[test]
+fn a_production_server_behind_a_proxy_that_is_not_named_sees_one_sender_only() {
+    let sees_one_only = |more: &str| read(&format!("{MINIMAL}{more}")).unwrap().sees_one_sender_only();
+    assert!(sees_one_only(""));
+    assert!(!sees_one_only("[server]\ntrusted_proxies = [\"127.0.0.1\"]\n"));
+    assert!(!sees_one_only("[server]\nlisten = [\"0.0.0.0:443\"]\n"));
+    assert!(!load(None, []).unwrap().sees_one_sender_only());
+}
+
+#[test]
+fn this_machine_has_no_rates_in_development_and_has_them_in_production() {
+    let exempt = |config: Config| config.limits.exempt.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(exempt(load(None, []).unwrap()), ["127.0.0.0/8", "::1/128"]);
+    assert_eq!(exempt(read(MINIMAL).unwrap()), [""; 0]);
+    let text = format!("{MINIMAL}[limits]\nexempt = [\"10.0.0.0/8\"]\ntoken_per_client = 0\n");
+    let config = read(&text).unwrap();
+    assert_eq!(
+        (config.limits.token.per_client, config.limits.token.per_address.map(|rate| rate.get())),
+        (None, Some(50))
+    );
+    assert_eq!(exempt(config), ["10.0.0.0/8"]);
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
     let text = format!("{MINIMAL}[server]\nlisten = [\"127.0.0.1:1\"]\nbody_limit = 2048\n");
     let config = read_with(&text, &[("GATEWARD_SERVER__LISTEN", "127.0.0.1:2, [::1]:2")]).unwrap();

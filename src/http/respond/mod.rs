@@ -19,7 +19,7 @@ use axum::{
     response::IntoResponse,
 };
 use serde::Serialize;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 pub use self::{
     authorization::{ErrorText, error_page_of},
@@ -28,6 +28,7 @@ pub use self::{
     token_query::TokenQueryFailure,
 };
 use crate::{
+    http::limits::TooEarly,
     port::store::StoreError,
     protocol::error::{AuthorizationErrorCode, ErrorBody, RegistrationErrorCode, TokenErrorCode, TokenQueryErrorCode},
 };
@@ -39,8 +40,8 @@ pub const STORE_RETRY_SECONDS: u32 = 2;
 pub trait WireCode: Copy {
     /// The spelling on the wire.
     fn text(self) -> &'static str;
-    /// The code for a store that is down.
-    fn unavailable() -> Self;
+    /// The code for a store that is down, and for whoever has to come back later.
+    const UNAVAILABLE: Self;
     /// The code for anything else that is not the client's doing.
     fn server_error() -> Self;
 }
@@ -49,7 +50,7 @@ macro_rules! wire_code {
     ($($name:ident),+) => { $(
         impl WireCode for $name {
             fn text(self) -> &'static str { self.as_str() }
-            fn unavailable() -> Self { Self::TemporarilyUnavailable }
+            const UNAVAILABLE: Self = Self::TemporarilyUnavailable;
             fn server_error() -> Self { Self::ServerError }
         }
     )+ };
@@ -107,6 +108,14 @@ impl<C: WireCode> Refusal<C> {
         Self { status: StatusCode::UNAUTHORIZED, challenge: Some(challenge), ..self }
     }
 
+    /// A 429: the limits of the door.
+    pub const fn too_many(description: &'static str, early: TooEarly) -> Self {
+        Self {
+            retry_after: Some(early.retry_after),
+            ..Self::bad_request(C::UNAVAILABLE, description).status(StatusCode::TOO_MANY_REQUESTS)
+        }
+    }
+
     /// What a failing store means to whoever is waiting. Logs the reason.
     pub fn of_store(error: &StoreError) -> Self {
         match error {
@@ -114,7 +123,7 @@ impl<C: WireCode> Refusal<C> {
                 log_failure(error);
                 Self {
                     retry_after: Some(STORE_RETRY_SECONDS),
-                    ..Self::bad_request(C::unavailable(), "The server cannot reach its store. Try again shortly.")
+                    ..Self::bad_request(C::UNAVAILABLE, "The server cannot reach its store. Try again shortly.")
                         .status(StatusCode::SERVICE_UNAVAILABLE)
                 }
             }
@@ -132,7 +141,12 @@ impl<C: WireCode> Refusal<C> {
 
 impl<C: WireCode> IntoResponse for Refusal<C> {
     fn into_response(self) -> Response<Body> {
-        info!(status = self.status.as_u16(), error = self.code.text(), description = self.description, "refused");
+        // Whoever floods the server is not to flood its log as well.
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            debug!(description = self.description, "refused");
+        } else {
+            info!(status = self.status.as_u16(), error = self.code.text(), description = self.description, "refused");
+        }
         let body = ErrorBody { error: self.code.text(), error_description: self.description };
         let mut response = no_store(json(self.status, &body));
         let headers = response.headers_mut();
@@ -182,6 +196,11 @@ pub fn no_store(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
     response
 }
+
+/// What a client is told that asks too often.
+pub(super) const TOO_OFTEN: &str = "There are too many requests from here. Try again later.";
+/// What a client is told that got its credentials wrong too often.
+pub(super) const LOCKED_OUT: &str = "Client authentication failed too often from here. Try again later.";
 
 /// A JSON error outside the OAuth endpoints: unknown paths, wrong methods, bodies that are too large or too slow.
 pub fn plain_error(status: StatusCode, error: &'static str, description: &'static str) -> Response<Body> {

@@ -2,10 +2,10 @@
 
 use axum::http::StatusCode;
 
-use super::{Challenge, Refusal};
+use super::{Challenge, LOCKED_OUT, Refusal, TOO_OFTEN};
 use crate::{
     domain::{code::CodeRefusal, refresh::RefreshRefusal},
-    http::extract::FormRejection,
+    http::{client::ClientRefusal, extract::FormRejection, limits::TooEarly},
     protocol::{
         client_authentication::PresentationError,
         error::TokenErrorCode::{self, *},
@@ -25,6 +25,8 @@ pub enum TokenFailure {
     Request(TokenRequestError),
     Presentation(PresentationError),
     Authenticate(AuthenticateError),
+    TooOften(TooEarly),
+    LockedOut(TooEarly),
     Redeem(RedeemError),
     Refresh(RefreshError),
     ClientCredentials(ClientCredentialsError),
@@ -41,10 +43,19 @@ from! {
     FormRejection => Form,
     TokenRequestError => Request,
     PresentationError => Presentation,
-    AuthenticateError => Authenticate,
     RedeemError => Redeem,
     RefreshError => Refresh,
     ClientCredentialsError => ClientCredentials,
+}
+
+impl From<ClientRefusal> for TokenFailure {
+    fn from(refusal: ClientRefusal) -> Self {
+        match refusal {
+            ClientRefusal::TooOften(early) => Self::TooOften(early),
+            ClientRefusal::LockedOut(early) => Self::LockedOut(early),
+            ClientRefusal::Authenticate(error) => Self::Authenticate(error),
+        }
+    }
 }
 
 type Answer = Refusal<TokenErrorCode>;
@@ -64,6 +75,8 @@ impl From<&TokenFailure> for Answer {
             }
             TokenFailure::Authenticate(AuthenticateError::Store(error)) => Self::of_store(error),
             TokenFailure::Authenticate(error) => invalid_client(of_authentication(error)),
+            TokenFailure::TooOften(early) => Self::too_many(TOO_OFTEN, *early),
+            TokenFailure::LockedOut(early) => Self::too_many(LOCKED_OUT, *early),
             TokenFailure::Redeem(error) => of_redeem(error),
             TokenFailure::Refresh(error) => of_refresh(error),
             TokenFailure::ClientCredentials(error) => of_client_credentials(error),

@@ -3,11 +3,11 @@
 use axum::response::{IntoResponse, Response};
 
 use super::{
-    Challenge, Refusal,
+    Challenge, LOCKED_OUT, Refusal, TOO_OFTEN,
     token::{form_text, of_authentication, of_presentation},
 };
 use crate::{
-    http::extract::FormRejection,
+    http::{client::ClientRefusal, extract::FormRejection, limits::TooEarly},
     port::store::StoreError,
     protocol::{
         client_authentication::PresentationError,
@@ -24,6 +24,8 @@ pub enum TokenQueryFailure {
     MissingToken,
     Presentation(PresentationError),
     Authenticate(AuthenticateError),
+    TooOften(TooEarly),
+    LockedOut(TooEarly),
     /// A public client asks about tokens: anybody could.
     PublicClient,
     Store(StoreError),
@@ -44,9 +46,13 @@ impl From<PresentationError> for TokenQueryFailure {
         Self::Presentation(error)
     }
 }
-impl From<AuthenticateError> for TokenQueryFailure {
-    fn from(error: AuthenticateError) -> Self {
-        Self::Authenticate(error)
+impl From<ClientRefusal> for TokenQueryFailure {
+    fn from(refusal: ClientRefusal) -> Self {
+        match refusal {
+            ClientRefusal::TooOften(early) => Self::TooOften(early),
+            ClientRefusal::LockedOut(early) => Self::LockedOut(early),
+            ClientRefusal::Authenticate(error) => Self::Authenticate(error),
+        }
     }
 }
 impl From<StoreError> for TokenQueryFailure {
@@ -81,6 +87,8 @@ impl From<&TokenQueryFailure> for Answer {
                 Self::of_store(error)
             }
             TokenQueryFailure::Authenticate(error) => invalid_client(of_authentication(error)),
+            TokenQueryFailure::TooOften(early) => Self::too_many(TOO_OFTEN, *early),
+            TokenQueryFailure::LockedOut(early) => Self::too_many(LOCKED_OUT, *early),
             TokenQueryFailure::PublicClient => invalid_client("A public client cannot ask about tokens."),
         }
     }

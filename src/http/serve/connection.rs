@@ -26,14 +26,22 @@ use tracing::debug;
 use super::{
     ServeOptions,
     http2::{self, Streams, Watched},
+    patience::{Patient, Progress, SlowHead},
+    places::Place,
     tls::{Encrypted, Handshakes},
 };
-use crate::http::{App, respond::plain_error};
+use crate::http::{App, rejections::Rejection, respond::plain_error};
 
 /// How long a client of HTTP/2 has to acknowledge the end of its connection, if it has no request open.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// The longest head of a request in HTTP/1.1, in bytes.
 const HEAD_LIMIT: usize = 64 * 1024;
+
+/// Who is at the other end, and the place that they have for as long as their connection is open.
+pub(super) struct Guest {
+    pub(super) peer: SocketAddr,
+    pub(super) place: Place,
+}
 
 /// What all connections have in common.
 pub(super) struct Door {
@@ -50,13 +58,13 @@ type Broken = Box<dyn Error + Send + Sync>;
 impl Door {
     pub(super) fn new(app: App, routes: Router, options: ServeOptions) -> Self {
         let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(HEAD_LIMIT);
+        http1.timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).max_buf_size(HEAD_LIMIT);
         let handshakes = options.tls.clone().map(Handshakes::new);
         Self { app, routes, options, http1, handshakes }
     }
 
     /// Serves a connection to its end, which comes soon after `closing` has turned true.
-    pub(super) async fn serve(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, closing: watch::Receiver<bool>) {
+    pub(super) async fn serve(self: &Arc<Self>, stream: TcpStream, guest: Guest, closing: watch::Receiver<bool>) {
         // Answers are one small write; waiting for more to send would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
@@ -67,12 +75,13 @@ impl Door {
         stream.set_timeout(Some(self.options.stall_timeout));
         let stream = Box::pin(stream);
         let ended = match &self.handshakes {
-            None => self.serve_http1(stream, peer, closing).await,
+            None => self.serve_http1(stream, guest, closing).await,
             // In a box: a connection in the clear does not need the room.
-            Some(handshakes) => Box::pin(self.serve_tls(handshakes, stream, peer, closing)).await,
+            Some(handshakes) => Box::pin(self.serve_tls(handshakes, stream, guest, closing)).await,
         };
         if let Err(error) = ended {
             debug!(error, "a connection ended early");
+            self.note(&*error);
         }
     }
 
@@ -80,7 +89,7 @@ impl Door {
         self: &Arc<Self>,
         handshakes: &Handshakes,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
+        guest: Guest,
         closing: watch::Receiver<bool>,
     ) -> Result<(), Broken> {
         let mut giving_up = closing.clone();
@@ -90,20 +99,23 @@ impl Door {
             () = async { begins(&mut giving_up).await; pause(self.options.linger).await } => return Ok(()),
         };
         match encrypted {
-            Encrypted::Http1(stream) => self.serve_http1(stream, peer, closing).await,
-            Encrypted::Http2(stream) => Box::pin(self.serve_http2(stream, peer, closing)).await,
+            Encrypted::Http1(stream) => self.serve_http1(stream, guest, closing).await,
+            Encrypted::Http2(stream) => Box::pin(self.serve_http2(stream, guest, closing)).await,
         }
     }
 
     async fn serve_http1(
         self: &Arc<Self>,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
+        guest: Guest,
         mut closing: watch::Receiver<bool>,
     ) -> Result<(), Broken> {
+        let Guest { peer, place } = guest;
+        let progress = Progress::new();
+        let stream = Patient::new(stream, Some(place), progress.clone(), self.options.header_timeout);
         let service = service_fn(|request| {
-            let door = self.clone();
-            async move { Ok::<_, Infallible>(door.answer_http1(request, peer).await) }
+            let (door, progress) = (self.clone(), progress.clone());
+            async move { Ok::<_, Infallible>(door.answer_http1(request, peer, &progress).await) }
         });
         let mut connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
         tokio::select! {
@@ -121,9 +133,10 @@ impl Door {
     async fn serve_http2(
         self: &Arc<Self>,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
+        guest: Guest,
         mut closing: watch::Receiver<bool>,
     ) -> Result<(), Broken> {
+        let Guest { peer, place: _place } = guest;
         let service = service_fn(|request| {
             let door = self.clone();
             async move { Ok::<_, Infallible>(door.answer_http2(request, peer).await) }
@@ -157,8 +170,13 @@ impl Door {
         }
     }
 
-    async fn answer_http1(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    async fn answer_http1(&self, request: Request<Incoming>, peer: SocketAddr, progress: &Progress) -> Response<Body> {
+        progress.answering();
         let mut response = self.answer(request, peer).await;
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => progress.handed_over(),
+            _ => progress.answered(),
+        }
         // RFC 9112 9.6. What switches protocols has its own word there.
         if self.app.is_draining() {
             response.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
@@ -188,6 +206,15 @@ impl Door {
             response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| policy.clone());
         }
         response
+    }
+
+    /// Counts a connection that was given up because of a limit.
+    fn note(&self, error: &(dyn Error + 'static)) {
+        if SlowHead::is_cause(error) {
+            self.app.rejections().note(Rejection::SlowHead);
+        } else if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
+            self.app.rejections().note(Rejection::LargeHead);
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod connection;
 mod http2;
+mod patience;
+mod places;
 mod tls;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -17,8 +19,14 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::connection::Door;
-pub use self::tls::{PROTOCOLS, TlsOptions};
+use self::{
+    connection::{Door, Guest},
+    places::Places,
+};
+pub use self::{
+    places::ConnectionLimits,
+    tls::{PROTOCOLS, TlsOptions},
+};
 use super::App;
 
 /// Connections that wait at one listener when it is closed, and are let in all the same. More would be a flood.
@@ -27,13 +35,15 @@ const LAST_ONES: usize = 4096;
 /// What the operator decides about connections.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
+    /// How many there may be.
+    pub connections: ConnectionLimits,
     /// How connections are encrypted; `None` for plain http.
     pub tls: Option<TlsOptions>,
     /// `Strict-Transport-Security` of every answer (RFC 6797), if clients are to come by https only.
     pub strict_transport_security: Option<HeaderValue>,
-    /// How long the head of a request may take to arrive; in HTTP/1.1 also how long the next request may take to come.
+    /// How long the head of a request may take to arrive, from its first byte on; the first one, from the connection on.
     pub header_timeout: Duration,
-    /// How long a connection of HTTP/2 may go without a request. It is looked at in steps of this length, so it may be twice as long.
+    /// How long a connection may go without a request. In HTTP/2 it is looked at in steps of this length, so it may be twice as long.
     pub idle_timeout: Duration,
     /// How long a client may take nothing of what it is told, be it an answer, an event stream or a WebSocket.
     pub stall_timeout: Duration,
@@ -49,10 +59,11 @@ pub struct ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
+            connections: ConnectionLimits::default(),
             tls: None,
             strict_transport_security: None,
             header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(60),
             drain_delay: Duration::ZERO,
             linger: Duration::from_millis(500),
@@ -79,12 +90,16 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let (drain_delay, grace) = (options.drain_delay, options.grace);
+    let places = Places::new(options.connections.clone());
     let door = Arc::new(Door::new(app.clone(), routes, options));
     // Turns true when connections have to end; each holds a receiver for as long as it lives.
     let closing = watch::Sender::new(false);
-    let connect = |(stream, peer)| {
-        let (door, closing) = (door.clone(), closing.subscribe());
-        tokio::spawn(async move { door.serve(stream, peer, closing).await });
+    let connect = |(stream, peer): (TcpStream, SocketAddr)| match places.take(peer.ip()) {
+        Ok(place) => {
+            let (door, closing) = (door.clone(), closing.subscribe());
+            tokio::spawn(async move { door.serve(stream, Guest { peer, place }, closing).await });
+        }
+        Err(why) => app.rejections().note(why),
     };
     let stopping = async {
         shutdown.await;

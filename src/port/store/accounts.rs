@@ -69,11 +69,11 @@ pub trait AccountStore: Send + Sync {
     /// human: a consent that is added meanwhile is forgotten or stays.
     async fn forget_consents_of_client(&self, client: &ClientId) -> StoreResult<u64>;
 
-    /// Counts a failed login under `key` in the window that ends at `until`, and returns how many there are in it. A window
-    /// that is over at `now` starts again at one.
+    /// Counts something under `key`, mostly a failed login, in the window that ends at `until`, and returns how many there are in it. A
+    /// window that is over at `now` starts again at one.
     async fn count_failure(&self, key: &ReplayId, until: Timestamp, now: Timestamp) -> StoreResult<u32>;
 
-    /// How many failures are in the current window of `key`, and when it ends; `None` if it has none.
+    /// How many are in the current window of `key`, and when it ends; `None` if it has none.
     async fn failures(&self, key: &ReplayId, now: Timestamp) -> StoreResult<Option<(u32, Timestamp)>>;
 
     /// Forgets the failures of `key`.

@@ -8,7 +8,10 @@ use crate::{
     domain::{
         account::SessionLifetime,
         key::KeySchedule,
-        policy::{ConsentPolicy, KeyPolicy, Lifetimes, LoginPolicy, Policy, RegistrationMode, RegistrationPolicy},
+        policy::{
+            ClientLockoutPolicy, ConsentPolicy, KeyPolicy, Lifetimes, LoginPolicy, Policy, RegistrationMode,
+            RegistrationPolicy,
+        },
         resource::{Resource, ResourceUri, Resources, ScopeDefinition, TokenFormat},
         scope::{Scope, ScopeToken},
     },
@@ -67,7 +70,8 @@ pub fn policy() -> Policy {
             reap_unauthorized_after: day,
             reap_idle_after: 90 * day,
         },
-        login: LoginPolicy { max_failures: 10, window: Duration::from_secs(900) },
+        login: LoginPolicy { max_failures: 10, max_failures_per_account: 100, window: Duration::from_secs(900) },
+        client_lockout: ClientLockoutPolicy { max_failures: 20, window: Duration::from_secs(300) },
         consent: ConsentPolicy { remember_unvouched: false },
         keys: KeyPolicy {
             schedule: KeySchedule { rotation_period: 30 * day, publish_ahead: day, verify_after: day },

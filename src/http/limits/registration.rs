@@ -1,6 +1,11 @@
 //! How many registrations one sender may make: registering is the one thing that makes the server remember a stranger.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -14,30 +19,37 @@ use tower_governor::{
     key_extractor::KeyExtractor,
 };
 
-use super::{HttpOptions, respond::plain_error};
-use crate::domain::address::AddressBlock;
+use crate::{
+    domain::address::AddressBlock,
+    http::{App, HttpOptions, rejections::Rejection, respond::plain_error},
+};
 
-/// Counts by [`AddressBlock`]: a single IPv6 customer has more addresses than the server has memory.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ByBlock;
+/// More senders than this share.
+const SENDERS: u64 = 64 * 1024;
+
+/// Counts by [`AddressBlock`]. A network has more blocks than the server has memory, so each has one of a fixed number of places, which
+/// nobody can choose.
+#[derive(Debug, Clone, Default)]
+pub(in crate::http) struct ByBlock(RandomState);
 
 impl KeyExtractor for ByBlock {
-    type Key = AddressBlock;
+    type Key = u64;
 
-    fn extract<T>(&self, request: &Request<T>) -> Result<AddressBlock, GovernorError> {
+    fn extract<T>(&self, request: &Request<T>) -> Result<u64, GovernorError> {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        peer.map(|ConnectInfo(peer)| AddressBlock::of(peer.ip())).ok_or(GovernorError::UnableToExtractKey)
+        let ConnectInfo(peer) = peer.ok_or(GovernorError::UnableToExtractKey)?;
+        Ok(self.0.hash_one(AddressBlock::of(peer.ip())) % SENDERS)
     }
 }
 
 type Config = GovernorConfig<ByBlock, NoOpMiddleware>;
 
 /// The limit, and what it remembers of each sender.
-pub(super) struct RegistrationLimit(Arc<Config>);
+pub(in crate::http) struct RegistrationLimit(Arc<Config>);
 
 impl RegistrationLimit {
-    pub(super) fn new(options: &HttpOptions) -> Self {
-        let mut builder = GovernorConfigBuilder::default().key_extractor(ByBlock);
+    pub(in crate::http) fn new(options: &HttpOptions) -> Self {
+        let mut builder = GovernorConfigBuilder::default().key_extractor(ByBlock::default());
         let config = builder
             .period(options.registration_period.max(Duration::from_millis(1)))
             .burst_size(options.registration_burst.get())
@@ -46,12 +58,15 @@ impl RegistrationLimit {
         Self(Arc::new(config.expect("a limit above zero")))
     }
 
-    pub(super) fn layer(&self) -> GovernorLayer<ByBlock, NoOpMiddleware, Body> {
-        GovernorLayer::new(self.0.clone()).error_handler(refuse)
+    pub(in crate::http) fn layer(&self, app: App) -> GovernorLayer<ByBlock, NoOpMiddleware, Body> {
+        GovernorLayer::new(self.0.clone()).error_handler(move |error| {
+            app.rejections().note(Rejection::Registrations);
+            refuse(error)
+        })
     }
 
     /// Forgets senders who could register again anyway.
-    pub(super) fn forget_idle(&self) {
+    pub(in crate::http) fn forget_idle(&self) {
         self.0.limiter().retain_recent();
         self.0.limiter().shrink_to_fit();
     }
