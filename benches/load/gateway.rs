@@ -110,7 +110,7 @@ pub(crate) fn measure(timing: Timing) -> Report {
 }
 
 /// The first and the last core that this process may use.
-fn cores() -> (CoreId, CoreId) {
+pub(crate) fn cores() -> (CoreId, CoreId) {
     let cores = core_affinity::get_core_ids().expect("cores that can be chosen");
     let (first, last) = (cores[0], cores[cores.len() - 1]);
     assert!(first != last, "generator and subject need a core each");
@@ -118,7 +118,7 @@ fn cores() -> (CoreId, CoreId) {
 }
 
 /// One thread that stays on its core.
-fn pinned(core: CoreId) -> Runtime {
+pub(crate) fn pinned(core: CoreId) -> Runtime {
     let stay = move || assert!(core_affinity::set_for_current(core), "a thread cannot be bound to its core");
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).on_thread_start(stay).enable_all().build().unwrap()
 }

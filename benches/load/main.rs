@@ -3,9 +3,11 @@
 //! ```text
 //! cargo bench --features testing --bench load
 //! cargo bench --features testing --bench load -- gateway
+//! cargo bench --features testing --bench load -- attack
 //! ```
 //!
-//! The second one measures the gateway; see `gateway.rs`. What follows is about the first one.
+//! The second one measures the gateway; see `gateway.rs`. The third one measures honest traffic under attack; see `attack/`. What follows
+//! is about the first one.
 //!
 //! # What is measured
 //!
@@ -52,6 +54,7 @@
     reason = "a benchmark may stop, and prints what it finds"
 )]
 
+mod attack;
 mod engine;
 mod gateway;
 mod generator;
@@ -108,6 +111,10 @@ fn main() {
         Timing { warm_up: Duration::from_secs(1), window: Duration::from_secs(seconds).clamp(SHORTEST, LONGEST) };
     if std::env::args().any(|argument| argument == "gateway") {
         println!("{}", gateway::measure(timing));
+        return;
+    }
+    if std::env::args().any(|argument| argument == "attack") {
+        println!("{}", attack::measure());
         return;
     }
     let report = Report {
