@@ -14,8 +14,8 @@
 //!
 //! `protocol` holds the words on the wire, `domain` the rules, `port` what the rules need from the world, `service` one use
 //! case per file; `store` and `adapter` are the world, `http` the door, `config` what the operator decides. [`resource`] guards the
-//! servers that tokens are for, in any program; `gateway` stands in front of them with what the authority knows. A test reads
-//! every `use crate::..` and fails on one that points outward.
+//! servers that tokens are for, in any program; `gateway` stands in front of them with what the authority knows. `doctor` looks at
+//! any of this from the outside. A test reads every `use crate::..` and fails on one that points outward.
 
 pub mod domain;
 pub mod port;
@@ -27,6 +27,8 @@ pub mod adapter;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod doctor;
 #[cfg(feature = "server")]
 pub mod gateway;
 #[cfg(feature = "server")]

@@ -60,6 +60,13 @@ const ROOMS: &[Room] = &[
         ],
         owns: &["hyper", "hyper_rustls", "hyper_util", "tower_http"],
     },
+    // Looks at servers from the outside, as a client does, so it has a client of its own (reqwest), and knows nothing of what is
+    // inside of ours. resource: there is one judgement of which published keys can be used.
+    Room {
+        name: "doctor",
+        may_import: &["domain", "port::clock::Clock", "protocol", "resource::key_set"],
+        owns: &["httpdate", "reqwest", "x509_cert"],
+    },
     // domain: what an operator writes is parsed into the types of the rules (issuer, scope, redirect URI, policy), so that what
     // cannot be is refused at start. protocol: key sets, algorithms and secrets in the file.
     Room { name: "config", may_import: &["domain", "protocol"], owns: &["toml"] },
@@ -67,7 +74,8 @@ const ROOMS: &[Room] = &[
     Room {
         name: "cli",
         may_import: &[
-            "adapter", "config", "domain", "gateway", "http", "port", "protocol", "resource", "service", "store",
+            "adapter", "config", "doctor", "domain", "gateway", "http", "port", "protocol", "resource", "service",
+            "store",
         ],
         owns: &["clap"],
     },

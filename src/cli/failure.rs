@@ -36,6 +36,12 @@ impl Failure {
         Self { code: 2, message: message.to_string() }
     }
 
+    /// What was examined is not as it should be; the report has been printed.
+    pub(super) fn unfit(failures: usize) -> Self {
+        let s = if failures == 1 { "" } else { "s" };
+        Self { code: 1, message: format!("{failures} check{s} failed") }
+    }
+
     pub(super) fn not_found(message: impl Display) -> Self {
         Self { code: 3, message: message.to_string() }
     }

@@ -17,6 +17,7 @@ mod compose;
 mod config;
 mod declare;
 mod development;
+mod doctor;
 mod failure;
 mod gateway;
 mod grant;
@@ -78,6 +79,8 @@ enum Verb {
     Store(store::Verb),
     /// Bring the schema of the store up to date.
     Migrate(migrate::Arguments),
+    /// Check a running deployment from the outside, as MCP clients would.
+    Doctor(doctor::Arguments),
     /// Forget everything that has expired. A running server does this by itself, in small batches, every minute.
     Purge(Listing),
 }
@@ -114,6 +117,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Config(verb) => config::run(verb, config),
         Verb::Store(verb) => store::run(verb).await,
         Verb::Migrate(arguments) => migrate::run(arguments, &read(config)?).await,
+        Verb::Doctor(arguments) => doctor::run(arguments, config).await,
         Verb::Purge(listing) => purge::run(listing, &assemble(config).await?).await,
     }
 }

@@ -65,6 +65,12 @@ impl KeySet {
     }
 }
 
+/// What a published key can verify.
+#[cfg(any(feature = "server", test))]
+pub(crate) fn algorithms(jwk: &Jwk) -> Vec<Algorithm> {
+    Algorithm::ASYMMETRIC.iter().copied().filter(|algorithm| parse(jwk, *algorithm).is_some()).collect()
+}
+
 /// The key, if it can be used with `algorithm`: by its type and curve, by its size, and by what it says about itself.
 fn parse(jwk: &Jwk, algorithm: Algorithm) -> Option<ParsedPublicKey> {
     let for_signatures = jwk.public_key_use.as_deref().is_none_or(|purpose| purpose == "sig");
@@ -121,8 +127,7 @@ mod tests {
 
     /// The algorithms that a key can be used with.
     fn algorithms(key: &Value) -> Vec<Algorithm> {
-        let key = jwk(key.clone());
-        Algorithm::ASYMMETRIC.iter().copied().filter(|algorithm| parse(&key, *algorithm).is_some()).collect()
+        super::algorithms(&jwk(key.clone()))
     }
 
     fn encode(bytes: &[u8]) -> String {

@@ -60,7 +60,7 @@ mod introspection;
 mod jwks;
 pub(crate) mod jws;
 mod jwt;
-mod key_set;
+pub(crate) mod key_set;
 mod layer;
 mod lease;
 mod metadata;

@@ -21,6 +21,7 @@ mod engines;
 
 mod client;
 mod config;
+mod doctor;
 mod grant;
 mod key;
 mod reload;
