@@ -226,6 +226,9 @@ impl AccountStore for Faulty<dyn AccountStore> {
     async fn set_status(&self, id: &UserId, status: UserStatus) -> StoreResult<bool> {
         pass!(self, "accounts", set_status(id, status))
     }
+    async fn end_sessions(&self, id: &UserId) -> StoreResult<bool> {
+        pass!(self, "accounts", end_sessions(id))
+    }
     async fn open_session(&self, session: &Session, replaces: Option<&Digest<SessionToken>>) -> StoreResult<bool> {
         pass!(self, "accounts", open_session(session, replaces))
     }

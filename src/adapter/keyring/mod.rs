@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-pub use rotation::{Maintenance, Rotation};
+pub use rotation::{Maintenance, Revocation, Rotation};
 use snapshot::{Snapshot, encode_part};
 use thiserror::Error;
 use tokio::sync::Mutex;

@@ -1,4 +1,4 @@
-//! How keys follow each other: the first one, successors on schedule, removal, and rotation by hand.
+//! How keys follow each other: the first one, successors on schedule, removal, rotation and revocation by hand.
 //!
 //! Every instance may run this at any time. `KeyStore::add` lets one of several win; the others read again and find the work
 //! done.
@@ -34,6 +34,14 @@ pub struct Rotation {
     pub signs_from: Timestamp,
     /// `false`: that key had been published before, and nothing was added.
     pub added: bool,
+}
+
+/// What [`Keyring::revoke`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    pub algorithm: Algorithm,
+    /// The key that was made to sign in its place, if it was the one that signed.
+    pub successor: Option<KeyId>,
 }
 
 /// How often a rotation by hand is tried against other instances.
@@ -88,6 +96,25 @@ impl Keyring {
             }
         }
         Err(KeyringError::Contended(algorithm))
+    }
+
+    /// Takes back a key that others may know: it signs no more, is not published, and what it signed is not recognised. The other
+    /// instances follow when they next read the key store. `None` if there is no such key.
+    ///
+    /// If it is the one that signs, another one takes over first: whoever is interrupted in between has not taken it back, and
+    /// may do so again; nobody is left without a key.
+    pub async fn revoke(&self, id: &KeyId, now: Timestamp) -> Result<Option<Revocation>, KeyringError> {
+        self.refresh().await?;
+        let Some((key, phase)) = self.keys(now).into_iter().find(|(key, _)| key.id == *id) else { return Ok(None) };
+        let signs = match phase {
+            KeyPhase::Signing => self.policy.algorithms.contains(&key.algorithm),
+            KeyPhase::Pending | KeyPhase::Verifying | KeyPhase::Retired => false,
+        };
+        let successor = if signs { Some(self.rotate(key.algorithm, true, now).await?.id) } else { None };
+        // If it is gone meanwhile, somebody else has done the same.
+        self.store.remove(id).await?;
+        self.refresh().await?;
+        Ok(Some(Revocation { algorithm: key.algorithm, successor }))
     }
 
     /// When the next key has to start, if it has to be made now, and the key that it follows.

@@ -106,6 +106,47 @@ async fn a_rotation_at_once_signs_at_once_and_keeps_old_tokens_good() {
 }
 
 #[tokio::test]
+async fn a_revoked_key_is_neither_published_nor_recognised_and_another_one_signs_at_once() {
+    let keyring = maintained(&[Algorithm::ES256]).await;
+    let leaked = sign(&keyring, NOW);
+    assert!(recognised(&keyring, &leaked));
+    let id = KeyId::parse(&kid(&leaked)).unwrap();
+    let revocation = keyring.revoke(&id, at(5)).await.unwrap().unwrap();
+    let successor = revocation.successor.unwrap();
+    assert_eq!(kid(&sign(&keyring, at(5))), successor.as_str());
+    assert_eq!(published(&keyring, at(5)), [successor.as_str()]);
+    assert!(!recognised(&keyring, &leaked), "not even what was recognised before");
+    assert_eq!(keyring.revoke(&id, at(5)).await.unwrap(), None, "it is gone");
+}
+
+#[tokio::test]
+async fn revoking_a_key_that_does_not_sign_makes_none_and_leaves_the_others_as_they_are() {
+    let keyring = maintained(&[Algorithm::ES256]).await;
+    let token = sign(&keyring, NOW);
+    let pending = keyring.rotate(Algorithm::ES256, false, at(1)).await.unwrap().id;
+    let revocation = keyring.revoke(&pending, at(2)).await.unwrap().unwrap();
+    assert_eq!(revocation, Revocation { algorithm: Algorithm::ES256, successor: None });
+    assert_eq!(published(&keyring, at(2)), [kid(&token)]);
+    assert_eq!(kid(&sign(&keyring, at(2_000))), kid(&token), "nothing takes its turn");
+    // The old key verifies only, and goes without a trace.
+    keyring.rotate(Algorithm::ES256, true, at(3)).await.unwrap();
+    let old = KeyId::parse(&kid(&token)).unwrap();
+    assert_eq!(keyring.revoke(&old, at(4)).await.unwrap().unwrap().successor, None);
+    assert!(!recognised(&keyring, &token));
+    sign(&keyring, at(4));
+}
+
+#[tokio::test]
+async fn a_key_that_was_published_ahead_takes_its_turn_behind_the_successor_of_a_revoked_one() {
+    let keyring = maintained(&[Algorithm::ES256]).await;
+    let pending = keyring.rotate(Algorithm::ES256, false, NOW).await.unwrap();
+    let leaked = KeyId::parse(&kid(&sign(&keyring, NOW))).unwrap();
+    let successor = keyring.revoke(&leaked, at(5)).await.unwrap().unwrap().successor.unwrap();
+    assert_eq!(kid(&sign(&keyring, at(999))), successor.as_str());
+    assert_eq!(kid(&sign(&keyring, at(1_000))), pending.id.as_str());
+}
+
+#[tokio::test]
 async fn a_rotation_without_a_key_makes_the_first_one_and_hs256_has_none() {
     let keyring = load(&Arc::default(), &[]).await;
     assert!(keyring.rotate(Algorithm::EdDSA, false, NOW).await.unwrap().added);

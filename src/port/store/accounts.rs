@@ -43,6 +43,9 @@ pub trait AccountStore: Send + Sync {
     /// account.
     async fn set_status(&self, id: &UserId, status: UserStatus) -> StoreResult<bool>;
 
+    /// Ends every session of an account and changes nothing about it. `false` if there is no such account.
+    async fn end_sessions(&self, id: &UserId) -> StoreResult<bool>;
+
     /// Records a session and ends the one that it replaces, if any. `false`, and nothing recorded, unless the account exists
     /// and is active.
     async fn open_session(&self, session: &Session, replaces: Option<&Digest<SessionToken>>) -> StoreResult<bool>;

@@ -131,6 +131,10 @@ impl AccountStore for MemoryAccounts {
         }))
     }
 
+    async fn end_sessions(&self, id: &UserId) -> StoreResult<bool> {
+        Ok(self.change(id, |_| EndSessions::Yes))
+    }
+
     async fn open_session(&self, session: &Session, replaces: Option<&Digest<SessionToken>>) -> StoreResult<bool> {
         {
             let mut part = self.accounts.of(&session.user_id);

@@ -124,6 +124,12 @@ impl AccountStore for Postgres {
         self.set(id, "UPDATE users SET status = $2 WHERE id = $1", word(&status)?, ends_sessions).await
     }
 
+    async fn end_sessions(&self, id: &UserId) -> StoreResult<bool> {
+        // Changes nothing, and waits for those who are opening a session all the same.
+        let touch = "UPDATE users SET status = status WHERE id = $1 AND id = $2";
+        self.set(id, touch, id.as_str().to_owned(), true).await
+    }
+
     async fn open_session(&self, session: &Session, replaces: Option<&Digest<SessionToken>>) -> StoreResult<bool> {
         let Some(old) = replaces.copied() else {
             return self.run(async |mut held: Held| open(session, &mut held).await).await;

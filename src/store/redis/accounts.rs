@@ -156,6 +156,11 @@ impl AccountStore for Redis {
         self.change(id, "status", &word(&status)?, ends_sessions).await
     }
 
+    async fn end_sessions(&self, id: &UserId) -> StoreResult<bool> {
+        // Its own value: nothing else changes.
+        self.change(id, "id", id.as_str(), true).await
+    }
+
     async fn open_session(&self, session: &Session, replaces: Option<&Digest<SessionToken>>) -> StoreResult<bool> {
         let open = self.on_sessions(&OPEN_SESSION).key(self.user(session.user_id.as_str()));
         let open = open

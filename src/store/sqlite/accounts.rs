@@ -104,6 +104,20 @@ impl AccountStore for Sqlite {
             .await
     }
 
+    async fn end_sessions(&self, id: &UserId) -> StoreResult<bool> {
+        let id = id.clone();
+        self.writer
+            .run(move |connection| {
+                Box::pin(async move {
+                    let known = sqlx::query("SELECT 1 FROM users WHERE id = ?").bind(id.as_str());
+                    let known = known.fetch_optional(&mut *connection).await?.is_some();
+                    end_sessions(connection, &id).await?;
+                    Ok(known)
+                })
+            })
+            .await
+    }
+
     async fn open_session(&self, session: &Session, replaces: Option<&Digest<SessionToken>>) -> StoreResult<bool> {
         let (session, replaces) = (session.clone(), replaces.copied());
         let open = "INSERT INTO sessions (digest, user_id, auth_time, last_seen_at)

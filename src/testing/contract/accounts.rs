@@ -82,6 +82,22 @@ pub async fn a_new_password_ends_every_session_of_its_account(stores: &Stores) {
     open(stores, "one", "ada").await;
 }
 
+/// Other accounts are left alone, and an unknown one is none.
+pub async fn sessions_end_together_and_the_account_stays_as_it_is(stores: &Stores) {
+    for name in ["ada", "bo"] {
+        create(stores, name).await;
+    }
+    let one = open(stores, "one", "ada").await;
+    let two = open(stores, "two", "ada").await;
+    let other = open(stores, "other", "bo").await;
+    assert!(stores.accounts.end_sessions(&user_id("ada")).await.unwrap());
+    assert!(!lives(stores, &one).await && !lives(stores, &two).await && lives(stores, &other).await);
+    assert_eq!(stores.accounts.find_user(&user_id("ada")).await.unwrap(), Some(user("ada")));
+    open(stores, "one", "ada").await;
+    assert!(!stores.accounts.end_sessions(&user_id("nobody")).await.unwrap());
+    assert_eq!(stores.accounts.find_user(&user_id("nobody")).await.unwrap(), None);
+}
+
 /// Enabling ends nothing either.
 pub async fn disabling_an_account_ends_its_sessions_and_enabling_brings_none_back(stores: &Stores) {
     create(stores, "ada").await;

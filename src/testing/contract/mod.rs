@@ -92,6 +92,7 @@ macro_rules! store_behaviours {
             accounts: a_login_name_is_taken_once,
             accounts: accounts_are_listed_in_pages_in_order,
             accounts: a_new_password_ends_every_session_of_its_account,
+            accounts: sessions_end_together_and_the_account_stays_as_it_is,
             accounts: disabling_an_account_ends_its_sessions_and_enabling_brings_none_back,
             accounts: an_unknown_account_is_not_changed,
             accounts: a_session_is_found_with_its_account,
