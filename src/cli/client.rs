@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Listing, compose::Assembly, failure::Failure, output};
+use super::{Listing, compose::Assembly, export, failure::Failure, output};
 use crate::{
     config::parse_duration,
     domain::{
@@ -41,6 +41,8 @@ pub(super) enum Verb {
     },
     /// List the clients.
     List(Listing),
+    /// Print them as `[[clients]]` of a configuration, without secrets.
+    Export(export::Arguments),
     /// Show one client.
     Show {
         client_id: String,
@@ -143,16 +145,10 @@ pub(super) async fn run(verb: Verb, assembly: &Assembly) -> Result<(), Failure> 
             output::one(&show(&created.client, created.secret.as_ref()), listing.json)
         }
         Verb::List(listing) => {
-            let mut rows = Vec::new();
-            let mut after: Option<ClientId> = None;
-            loop {
-                let page = authority.clients.list(Page { after: after.take(), limit: 500 }).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.id.clone());
-                rows.extend(page.iter().map(|client| show(client, None)));
-            }
+            let rows: Vec<Shown> = every_client(assembly).await?.iter().map(|client| show(client, None)).collect();
             output::many(&rows, listing.json)
         }
+        Verb::Export(arguments) => export::clients(every_client(assembly).await?, &arguments),
         Verb::Show { client_id, listing } => {
             output::one(&show(&authority.client(&parse(&client_id)?).await?, None), listing.json)
         }
@@ -179,6 +175,17 @@ pub(super) async fn run(verb: Verb, assembly: &Assembly) -> Result<(), Failure> 
             authority.delete_client(&parse(&client_id)?, now).await?;
             output::line(&format!("deleted {client_id}; its grants ended"))
         }
+    }
+}
+
+async fn every_client(assembly: &Assembly) -> Result<Vec<Client>, Failure> {
+    let mut clients = Vec::new();
+    let mut after: Option<ClientId> = None;
+    loop {
+        let page = assembly.authority.clients.list(Page { after: after.take(), limit: 500 }).await?;
+        let Some(last) = page.last() else { return Ok(clients) };
+        after = Some(last.id.clone());
+        clients.extend(page);
     }
 }
 
@@ -277,11 +284,7 @@ fn show(client: &Client, secret: Option<&Credential<ClientSecret>>) -> Shown {
             ClientStatus::Active => "active",
             ClientStatus::Disabled => "disabled",
         },
-        provenance: match client.provenance {
-            Provenance::Configured => "configured",
-            Provenance::Operator => "operator",
-            Provenance::Dynamic => "dynamic",
-        },
+        provenance: client.provenance.as_str(),
         auth_method: client.authentication.as_str(),
         grant_types: client.grant_types.iter().map(|grant| grant.as_str()).collect(),
         scope: client.scope.to_string(),

@@ -7,6 +7,8 @@ use std::{
     process::ExitCode,
 };
 
+#[cfg(feature = "sqlite")]
+use crate::store::BackupError;
 use crate::{
     adapter::{keyring::KeyringError, master_key::MasterKeyError},
     port::store::StoreError,
@@ -107,6 +109,19 @@ impl From<CopyError> for Failure {
             | CopyError::Destination(_, StoreError::Corrupt(_))
             | CopyError::Watcher(_)
             | CopyError::Differ { .. } => Self::failed(&error),
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::NoStore(_) => Self::not_found(error),
+            BackupError::Exists(_) | BackupError::InUse(_) => Self::conflict(error),
+            BackupError::NotUtf8(_) | BackupError::NotABackup(_) | BackupError::Foreign(_) => Self::usage(error),
+            BackupError::File { .. } | BackupError::Damaged { .. } => Self::failed(&error),
+            BackupError::Database(_) | BackupError::Schema(_) => Self { code: 6, message: with_causes(&error) },
         }
     }
 }

@@ -31,7 +31,13 @@ pub(super) enum Verb {
         listing: Listing,
     },
     /// Revoke a grant and everything issued from it; the client has to ask the human again.
-    Revoke { grant_id: String },
+    Revoke {
+        #[arg(required_unless_present = "all")]
+        grant_id: Option<String>,
+        /// Every grant, and every session, too: all humans log in again, and agree again. Clients keep their secrets.
+        #[arg(long, conflicts_with = "grant_id")]
+        all: bool,
+    },
 }
 
 #[derive(Serialize)]
@@ -66,7 +72,11 @@ pub(super) async fn run(verb: Verb, assembly: &Assembly) -> Result<(), Failure> 
             }
             output::many(&rows, listing.json)
         }
-        Verb::Revoke { grant_id } => {
+        Verb::Revoke { grant_id: None, .. } => {
+            let ended = authority.end_everything(now).await?;
+            output::line(&format!("revoked {} grants and ended the sessions of {} humans", ended.grants, ended.humans))
+        }
+        Verb::Revoke { grant_id: Some(grant_id), .. } => {
             let id = GrantId::parse(&grant_id).map_err(Failure::usage)?;
             match authority.revoke_grant(&id, now).await? {
                 Some(_) => output::line(&format!("revoked {id}")),

@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Listing, assemble, failure::Failure, output};
+use super::{
+    Listing, assemble,
+    compose::{check_stores, open_stores},
+    failure::Failure,
+    output, read,
+};
 use crate::{
     adapter::{entropy::OsEntropy, master_key::MasterKey},
-    domain::key::KeyPhase,
+    domain::{identifier::KeyId, key::KeyPhase},
     protocol::jose::Algorithm,
 };
 
@@ -24,6 +29,19 @@ pub(super) enum Verb {
         /// Sign with it now instead of publishing it ahead: for a key that may have leaked.
         #[arg(long)]
         immediately: bool,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Take back a key that may be known to others: it signs no more, is not published, and what it signed is no longer accepted.
+    /// If it was the one that signs, a new one takes over first. Running servers follow within ten seconds, those that verify
+    /// offline when they next read the key set. Humans and workers get new tokens by themselves.
+    Revoke {
+        #[arg(required_unless_present = "all")]
+        kid: Option<String>,
+        /// Every key, without opening any: when the master key has leaked or is lost. Running servers make new ones; to change the
+        /// master key, stop them before and start them with the new one.
+        #[arg(long, conflicts_with = "kid")]
+        all: bool,
         #[command(flatten)]
         listing: Listing,
     },
@@ -47,6 +65,14 @@ struct Rotated {
     signs_from: String,
     /// `false`: it was waiting already.
     added: bool,
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    kid: String,
+    algorithm: &'static str,
+    /// The key that signs from now on, if the revoked one did until now.
+    successor: Option<String>,
 }
 
 pub(super) async fn run(verb: Verb, config: Option<&Path>) -> Result<(), Failure> {
@@ -96,6 +122,32 @@ pub(super) async fn run(verb: Verb, config: Option<&Path>) -> Result<(), Failure
                 });
             }
             output::many(&rows, listing.json)
+        }
+        Verb::Revoke { kid: None, listing, .. } => {
+            let config = read(config)?;
+            check_stores(&config)?;
+            let stores = open_stores(&config).await?;
+            let mut rows = Vec::new();
+            for key in stores.keys.list().await? {
+                stores.keys.remove(&key.id).await?;
+                let kid = key.id.as_str().to_owned();
+                rows.push(Revoked { kid, algorithm: key.algorithm.as_str(), successor: None });
+            }
+            stores.close().await;
+            output::many(&rows, listing.json)
+        }
+        Verb::Revoke { kid: Some(kid), listing, .. } => {
+            let kid = KeyId::parse(&kid).map_err(Failure::usage)?;
+            let assembly = assemble(config).await?;
+            let Some(revocation) = assembly.keyring.revoke(&kid, assembly.now()).await? else {
+                return Err(Failure::not_found(format!("there is no key {kid}")));
+            };
+            let revoked = Revoked {
+                kid: kid.as_str().to_owned(),
+                algorithm: revocation.algorithm.as_str(),
+                successor: revocation.successor.map(|key| key.as_str().to_owned()),
+            };
+            output::one(&revoked, listing.json)
         }
     }
 }

@@ -11,22 +11,30 @@
 //! | 6 | the store cannot be reached |
 
 mod background;
+#[cfg(feature = "sqlite")]
+mod backup;
 mod certificate;
 mod client;
+mod completions;
 mod compose;
 mod config;
 mod declare;
 mod development;
 mod doctor;
+mod export;
 mod failure;
 mod gateway;
 mod grant;
+mod healthcheck;
 mod key;
 mod log;
+mod man;
 mod migrate;
 mod output;
 mod purge;
 mod reload;
+#[cfg(feature = "sqlite")]
+mod restore;
 mod serve;
 mod store;
 mod user;
@@ -42,7 +50,7 @@ use crate::config::{Config, load, process_environment};
 #[derive(Debug, Parser)]
 #[command(
     name = "gateward",
-    version,
+    version = env!("GATEWARD_VERSION"),
     propagate_version = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 no such thing, 4 exists already or changed meanwhile, \
                   5 configuration wrong or unsafe, 6 store out of reach."
@@ -77,12 +85,25 @@ enum Verb {
     /// Move what a store holds to another one.
     #[command(subcommand)]
     Store(store::Verb),
+    /// Write a backup of the store to a new file, while servers go on. For an embedded store (SQLite); for others it says which
+    /// tool of theirs to use.
+    #[cfg(feature = "sqlite")]
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the store, while no server runs.
+    #[cfg(feature = "sqlite")]
+    Restore(restore::Arguments),
     /// Bring the schema of the store up to date.
     Migrate(migrate::Arguments),
     /// Check a running deployment from the outside, as MCP clients would.
     Doctor(doctor::Arguments),
     /// Forget everything that has expired. A running server does this by itself, in small batches, every minute.
     Purge(Listing),
+    /// Ask the server of this configuration, on this machine, whether it is ready; exits with 1 if it is not.
+    Healthcheck(healthcheck::Arguments),
+    /// Print completions for a shell.
+    Completions(completions::Arguments),
+    /// Write the manual pages into a directory.
+    Man(man::Arguments),
 }
 
 /// How something is listed.
@@ -116,9 +137,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Grant(verb) => grant::run(verb, &assemble(config).await?).await,
         Verb::Config(verb) => config::run(verb, config),
         Verb::Store(verb) => store::run(verb).await,
+        #[cfg(feature = "sqlite")]
+        Verb::Backup(arguments) => backup::run(&arguments, &read(config)?).await,
+        #[cfg(feature = "sqlite")]
+        Verb::Restore(arguments) => restore::run(&arguments, read(config)?).await,
         Verb::Migrate(arguments) => migrate::run(arguments, &read(config)?).await,
         Verb::Doctor(arguments) => doctor::run(arguments, config).await,
         Verb::Purge(listing) => purge::run(listing, &assemble(config).await?).await,
+        Verb::Healthcheck(arguments) => healthcheck::run(&arguments, &read(config)?).await,
+        Verb::Completions(arguments) => completions::run(&arguments),
+        Verb::Man(arguments) => man::run(&arguments),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use axum::http::HeaderValue;
+use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -78,6 +79,7 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
     for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
         output::line(&format!("listening on {address} as {}", assembly.config.issuer))?;
     }
+    tell_the_manager(NotifyState::Ready);
 
     let server = &assembly.config.server;
     let policy = assembly.config.strict_transport_security().map(HeaderValue::try_from).transpose();
@@ -145,5 +147,13 @@ fn shutdown_signal() -> Result<impl Future<Output = ()>, Failure> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        tell_the_manager(NotifyState::Stopping);
     })
+}
+
+/// What systemd (`Type=notify`) waits for. Whoever starts the server otherwise is not told.
+fn tell_the_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!(%error, "the service manager cannot be told");
+    }
 }

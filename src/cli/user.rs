@@ -5,7 +5,7 @@ use std::io::Read;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Listing, compose::Assembly, failure::Failure, output};
+use super::{Listing, compose::Assembly, export, failure::Failure, output};
 use crate::{
     domain::account::{User, UserStatus, Username},
     port::store::Page,
@@ -25,6 +25,8 @@ pub(super) enum Verb {
     },
     /// List the accounts.
     List(Listing),
+    /// Print them as `[[users]]` of a configuration, without passwords.
+    Export(export::Arguments),
     /// Change a password; every session of the account ends. Prints a random one unless one is given.
     SetPassword {
         username: String,
@@ -77,16 +79,21 @@ pub(super) async fn run(verb: Verb, assembly: &Assembly) -> Result<(), Failure> 
             output::line(&format!("enabled {username}"))
         }
         Verb::List(listing) => {
-            let mut rows = Vec::new();
-            let mut after: Option<Username> = None;
-            loop {
-                let page = authority.accounts.list_users(Page { after: after.take(), limit: 500 }).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.username.clone());
-                rows.extend(page.iter().map(row));
-            }
+            let rows: Vec<Row> = every_user(assembly).await?.iter().map(row).collect();
             output::many(&rows, listing.json)
         }
+        Verb::Export(arguments) => export::users(&every_user(assembly).await?, &arguments),
+    }
+}
+
+async fn every_user(assembly: &Assembly) -> Result<Vec<User>, Failure> {
+    let mut users = Vec::new();
+    let mut after: Option<Username> = None;
+    loop {
+        let page = assembly.authority.accounts.list_users(Page { after: after.take(), limit: 500 }).await?;
+        let Some(last) = page.last() else { return Ok(users) };
+        after = Some(last.username.clone());
+        users.extend(page);
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod changes;
 mod clients;
+mod declaration;
 mod document;
 mod duration;
 mod environment;
@@ -52,6 +53,7 @@ use reader::{Context, Reader};
 
 pub use self::{
     clients::ClientSpec,
+    declaration::{ClientDeclaration, UserDeclaration, declare_clients, declare_users},
     gateway::Gateway,
     keys::{Keys, MasterKey},
     limits::{Limits, Rates},

@@ -98,6 +98,13 @@ impl Stores {
         })
     }
 
+    /// Everything in one store.
+    #[must_use]
+    pub fn all_in(url: &StoreUrl) -> Self {
+        let [clients, tokens, accounts, keys] = [(); 4].map(|()| url.clone());
+        Self { clients, tokens, accounts, keys, client_copies: Duration::ZERO }
+    }
+
     /// Each family with its store.
     pub fn families(&self) -> [(&'static str, &StoreUrl); 4] {
         [("clients", &self.clients), ("tokens", &self.tokens), ("accounts", &self.accounts), ("keys", &self.keys)]

@@ -108,6 +108,17 @@ pub enum Provenance {
     Dynamic,
 }
 
+impl Provenance {
+    /// A word for operators.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Configured => "configured",
+            Self::Operator => "operator",
+            Self::Dynamic => "dynamic",
+        }
+    }
+}
+
 /// Whether the client may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

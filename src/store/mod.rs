@@ -25,6 +25,8 @@ use std::{error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 pub use copy::{CopyError, Position, Progress, Summary, Watcher, copy};
 pub use location::InvalidStoreUrl;
+#[cfg(feature = "sqlite")]
+pub use sqlite::backup::{BackupError, Draft, back_up};
 use thiserror::Error;
 
 use self::{backend::Backend, cached::CachedClients, location::Location};
@@ -217,6 +219,30 @@ pub fn check_url(url: &str) -> Result<(), InvalidStoreUrl> {
 /// The place that a URL leads to, without what says how to get in: however it is spelled, and whoever asks. Opens nothing.
 pub fn place(url: &str) -> Result<String, InvalidStoreUrl> {
     Location::parse(url).map(|location| location.place())
+}
+
+/// What keeps a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keeper {
+    /// This process, for as long as it runs.
+    Memory,
+    /// A file.
+    File(PathBuf),
+    Postgres,
+    Redis,
+}
+
+/// What keeps the store that a URL names. Opens nothing.
+pub fn keeper(url: &str) -> Result<Keeper, InvalidStoreUrl> {
+    Location::parse(url).map(|location| match location {
+        Location::Memory => Keeper::Memory,
+        #[cfg(feature = "sqlite")]
+        Location::Sqlite(path) => Keeper::File(path),
+        #[cfg(feature = "postgres")]
+        Location::Postgres(_) => Keeper::Postgres,
+        #[cfg(feature = "redis")]
+        Location::Redis(_) => Keeper::Redis,
+    })
 }
 
 /// A change of the schema.

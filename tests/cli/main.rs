@@ -19,10 +19,14 @@ mod support;
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod engines;
 
+mod backup;
 mod client;
+mod completions;
 mod config;
 mod doctor;
+mod export;
 mod grant;
+mod healthcheck;
 mod key;
 mod reload;
 mod serve;

@@ -137,6 +137,32 @@ async fn a_key_that_takes_over_at_once_signs_and_is_known_at_every_instance() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_key_counts_no_more_at_any_instance_and_none_of_them_stops_signing() {
+    let postgres = Postgres::start();
+    let fleet = Fleet::start(3, in_(&postgres)).await;
+    let worker = fleet.instance(0).create_client(&WORKER);
+    let resource_server = fleet.instance(0).resource_server();
+    let instances = each(&fleet, 3);
+    let old = instances[0].client_credentials(&worker).await.text("access_token");
+    for instance in &instances {
+        assert!(instance.is_active(&resource_server, &old).await, "and it is remembered as genuine");
+    }
+
+    fleet.instance(1).run_json(&["key", "revoke", &kid(&old), "--json"]);
+    for instance in &instances {
+        soon("the old token is refused", async || {
+            // Whatever it has heard, it signs: an answer other than 200 stops the test.
+            instance.client_credentials(&worker).await.text("access_token");
+            !instance.is_active(&resource_server, &old).await
+        })
+        .await;
+        assert!(!published(instance).await.contains(&kid(&old)));
+        let new = instance.client_credentials(&worker).await.text("access_token");
+        assert_ne!(kid(&new), kid(&old));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_assertion_that_was_used_at_one_instance_is_refused_at_another() {
     let postgres = Postgres::start();
     let fleet = Fleet::start(2, in_(&postgres)).await;

@@ -9,6 +9,7 @@ mod support;
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod engines;
 
+mod backup;
 mod drain;
 mod human;
 mod restart;

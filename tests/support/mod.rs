@@ -16,6 +16,7 @@ pub(crate) mod life;
 pub(crate) mod oauth;
 
 use std::{
+    ffi::OsString,
     fs,
     io::Write,
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -284,6 +285,13 @@ impl Server {
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = command(&self.options, self.directory.path(), self.address, &self.issuer);
         output_of(command.args(arguments), input)
+    }
+
+    /// The settings that it was started with, for what is run beside it in other ways.
+    pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {
+        let command = command(&self.options, self.directory.path(), self.address, &self.issuer);
+        let set = command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        set.collect()
     }
 
     /// Runs a command that must succeed and print JSON.

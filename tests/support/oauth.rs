@@ -97,6 +97,11 @@ impl Wire {
         Self { issuer: format!("http://{}", server.address()), ..Self::to(server) }
     }
 
+    /// What a browser without any cookie gets at a URL.
+    pub(crate) async fn browse(&self, url: &str) -> Answer {
+        Answer::of(self.http.get(url).send().await.unwrap()).await.unwrap()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         let response = self.http.get(format!("{}{path}", self.issuer)).send().await.unwrap();
         Answer::of(response).await.unwrap()

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod archive;
+pub(super) mod backup;
 mod clients;
 mod family;
 mod keys;
@@ -113,16 +114,21 @@ async fn lock_directory(path: &Path) -> io::Result<File> {
         Some(_) | None => Path::new(".").to_owned(),
     };
     let lock = move || {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&directory)?;
+        create_directory(&directory)?;
         let handle = File::open(&directory)?;
         handle.lock()?;
         Ok(handle)
     };
     tokio::task::spawn_blocking(lock).await.map_err(io::Error::other)?
+}
+
+/// For its owner only, unless it is there.
+fn create_directory(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// SQLite gives the files beside it (`-wal`, `-shm`) the mode of the database itself.
@@ -147,7 +153,8 @@ async fn migrate(path: &Path) -> Result<(), OpenError> {
 }
 
 pub(super) async fn schema_of(path: &Path) -> Result<SchemaState, OpenError> {
-    let applied = if path.exists() { applied_migrations(path).await? } else { Vec::new() };
+    let read_only = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    let applied = if path.exists() { applied_migrations(read_only).await? } else { Vec::new() };
     if let Some(unknown) = applied.iter().find(|version| !MIGRATOR.version_exists(**version)) {
         return Err(schema::newer(*unknown, None));
     }
@@ -159,9 +166,8 @@ pub(super) async fn schema_of(path: &Path) -> Result<SchemaState, OpenError> {
     Ok(SchemaState { pending: pending.map(named).collect(), ahead: Vec::new() })
 }
 
-async fn applied_migrations(path: &Path) -> Result<Vec<i64>, OpenError> {
-    let read_only = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
-    let mut connection: SqliteConnection = read_only.connect().await.map_err(database)?;
+async fn applied_migrations(file: SqliteConnectOptions) -> Result<Vec<i64>, OpenError> {
+    let mut connection: SqliteConnection = file.connect().await.map_err(database)?;
     let table = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'";
     let known: i64 = sqlx::query_scalar(table).fetch_one(&mut connection).await.map_err(database)?;
     let applied = if known == 0 {
