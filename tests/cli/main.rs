@@ -28,6 +28,7 @@ mod export;
 mod grant;
 mod healthcheck;
 mod key;
+mod packaging;
 mod reload;
 mod serve;
 mod store;
