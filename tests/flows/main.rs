@@ -12,6 +12,7 @@ mod engines;
 mod backup;
 mod drain;
 mod human;
+mod readme;
 mod restart;
 mod secrets_in_logs;
 mod secrets_in_stores;

@@ -97,16 +97,3 @@ async fn the_curl_line_of_the_banner_prints_a_token_when_pasted() {
     server.restart();
     assert!(paste(&curl_line(&server))["access_token"].is_string(), "after a restart, too");
 }
-
-#[tokio::test]
-async fn the_curl_line_of_the_readme_prints_a_token_when_pasted() {
-    let readme = include_str!("../../README.md");
-    let line = readme.lines().find(|line| line.starts_with("curl ") && line.contains("worker:")).expect("a curl line");
-    // The README speaks of the default address and of the directory that it is pasted in.
-    let server = Server::start(Options::new());
-    let secret = server.data().join("worker.secret");
-    let line = line.replace("http://localhost:3000", server.issuer());
-    let line = line.replace("gateward-data/worker.secret", &secret.display().to_string());
-    assert!(line.contains(server.issuer()) && line.contains(&secret.display().to_string()), "{line}");
-    assert!(paste(&line)["access_token"].is_string());
-}
