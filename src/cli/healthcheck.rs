@@ -5,17 +5,13 @@ use std::{
     time::Duration,
 };
 
+use super::{failure::Failure, output};
+use crate::{
+    config::{Config, parse_duration},
+    http::probe::readiness,
+};
 use clap::Args;
 use thiserror::Error;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
-
-use super::{failure::Failure, output};
-use crate::config::{Config, parse_duration};
-
-const READY: &str = "/readyz";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -40,7 +36,7 @@ pub(super) async fn run(arguments: &Arguments, config: &Config) -> Result<(), Fa
         return Err(Failure::configuration("server.listen is empty"));
     };
     let host = config.issuer.as_str().split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
-    let answer = match tokio::time::timeout(arguments.timeout, status_line(address, host)).await {
+    let answer = match tokio::time::timeout(arguments.timeout, readiness(address, host, config.tls.is_some())).await {
         Ok(answer) => answer.map_err(|error| Failure::failed(&NotReady::Unreachable(address, error)))?,
         Err(_) => return Err(Failure::failed(&NotReady::Silent(address))),
     };
@@ -58,16 +54,4 @@ fn from_here(address: SocketAddr) -> SocketAddr {
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     SocketAddr::new(ip, address.port())
-}
-
-/// The first line of what the server says to a question that needs no HTTP client.
-async fn status_line(address: SocketAddr, host: &str) -> std::io::Result<String> {
-    const LONGEST: u64 = 1024;
-    let mut stream = TcpStream::connect(address).await?;
-    let ask = format!("GET {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", READY);
-    stream.write_all(ask.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut answer).await?;
-    let text = String::from_utf8_lossy(&answer);
-    Ok(text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect())
 }

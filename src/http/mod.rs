@@ -16,6 +16,7 @@ mod introspect;
 pub mod limits;
 pub mod page;
 mod peer;
+pub mod probe;
 mod register;
 mod rejections;
 mod request_id;

@@ -8,6 +8,16 @@ use crate::{
     support::{Options, Server, oauth::Wire},
 };
 
+#[test]
+fn the_health_of_a_server_is_asked_over_tls_whatever_name_it_has() {
+    let certified = Certified::new();
+    certified.authority.certify(&[NAME]).write(certified.directory.path());
+    let server = Server::start(Options::new().on_localhost().with_tls(certified.directory.path()));
+    let output = server.run(&["healthcheck"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b"ready\n"[..]), "{said}");
+}
+
 #[tokio::test]
 async fn from_discovery_to_a_token_that_is_introspected_over_tls() {
     let certified = Certified::new();
