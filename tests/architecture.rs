@@ -29,9 +29,12 @@ const ROOMS: &[Room] = &[
         may_import: &["domain", "port::clock::Clock", "protocol"],
         owns: &["aws_lc_rs", "reqwest", "tower_layer", "tower_service"],
     },
+    // Counters and timers, for whoever has something to count.
+    Room { name: "metrics", may_import: &[], owns: &["prometheus_client"] },
     Room { name: "service", may_import: &["domain", "port", "protocol"], owns: &[] },
     // Nothing of protocol: what is kept is what the rules know, not what was on the wire.
-    Room { name: "store", may_import: &["domain", "port"], owns: &["sqlx"] },
+    // metrics: how long calls take is known where they are made.
+    Room { name: "store", may_import: &["domain", "metrics", "port"], owns: &["sqlx"] },
     // protocol: claims, keys and algorithms are its trade. resource: there is one reader of compact JWS.
     Room {
         name: "adapter",
@@ -39,10 +42,11 @@ const ROOMS: &[Room] = &[
         owns: &["aws_lc_rs", "jsonwebtoken", "x509_cert"],
     },
     // port: the clock is read at the door, once per request; and a store that is down has an answer of its own at every
-    // endpoint. No other port: whoever could reach a store or a signer here would decide something.
+    // endpoint. No other port: whoever could reach a store or a signer here would decide something. metrics: requests are counted
+    // where they come in.
     Room {
         name: "http",
-        may_import: &["service", "domain", "protocol", "port::clock::Clock", "port::store::StoreError"],
+        may_import: &["service", "domain", "metrics", "protocol", "port::clock::Clock", "port::store::StoreError"],
         owns: &["askama", "governor", "hyper", "hyper_util", "tokio_rustls", "tower_governor", "tower_http"],
     },
     // The layer, with the authority's own knowledge of tokens, in front of servers elsewhere. http: how a peer is told by a
@@ -74,8 +78,8 @@ const ROOMS: &[Room] = &[
     Room {
         name: "cli",
         may_import: &[
-            "adapter", "config", "doctor", "domain", "gateway", "http", "port", "protocol", "resource", "service",
-            "store",
+            "adapter", "config", "doctor", "domain", "gateway", "http", "metrics", "port", "protocol", "resource",
+            "service", "store",
         ],
         owns: &["clap"],
     },
@@ -89,6 +93,7 @@ const ROOMS: &[Room] = &[
             "domain",
             "gateway",
             "http",
+            "metrics",
             "port",
             "protocol",
             "resource",

@@ -6,6 +6,7 @@ mod engines;
 use std::{collections::BTreeSet, fs, time::Duration};
 
 use gateward::{
+    metrics::Metrics,
     store::Stores,
     store_contract,
     testing::contract::{self, broken},
@@ -18,6 +19,7 @@ store_contract!(redis, engines::redis);
 store_contract!(redis_cluster, engines::redis_cluster);
 store_contract!(postgres_and_redis, engines::postgres_and_redis);
 store_contract!(postgres_with_copies, fresh_postgres_with_copies);
+store_contract!(memory_measured, || async { (Stores::in_memory().measured(&mut Metrics::default()), ()) });
 
 /// Clients are read from copies; nobody else changes them, so nobody has to tell of it.
 async fn fresh_postgres_with_copies() -> engines::Fresh {

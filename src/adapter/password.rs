@@ -34,10 +34,22 @@ const LANES: u32 = 1;
 /// How many requests per running hash are served or wait: half a second's worth.
 const WAITING_PER_PERMIT: usize = 32;
 
+/// How busy a hasher is, in passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HasherLoad {
+    /// They are hashed at this moment.
+    pub running: usize,
+    /// They wait.
+    pub waiting: usize,
+    /// So many more may come before somebody is sent away.
+    pub free: usize,
+}
+
 /// Hashes passwords with argon2id.
 pub struct Argon2Hasher {
     entropy: Arc<dyn Entropy>,
     permits: Arc<Semaphore>,
+    concurrency: usize,
     /// Who may wait for a permit; everybody else is told to come back.
     places: Arc<Semaphore>,
     argon2: Argon2<'static>,
@@ -54,9 +66,20 @@ impl Argon2Hasher {
         let mut password = Zeroizing::new([0; 32]);
         entropy.fill(&mut *password);
         let nobody = hash(&argon2, &*password, &salt(&*entropy))?;
-        let permits = Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        let places = Arc::new(Semaphore::new(WAITING_PER_PERMIT.saturating_mul(permits.available_permits())));
-        Ok(Self { entropy, permits, places, argon2, nobody })
+        // So that there are not too many places either.
+        let concurrency = concurrency.clamp(1, Semaphore::MAX_PERMITS / WAITING_PER_PERMIT);
+        let permits = Arc::new(Semaphore::new(concurrency));
+        let places = Arc::new(Semaphore::new(concurrency * WAITING_PER_PERMIT));
+        Ok(Self { entropy, permits, concurrency, places, argon2, nobody })
+    }
+
+    /// How busy it is.
+    pub fn load(&self) -> HasherLoad {
+        let free = self.places.available_permits();
+        let running = self.concurrency - self.permits.available_permits();
+        // Three looks are not one moment.
+        let taken = (self.concurrency * WAITING_PER_PERMIT).saturating_sub(free);
+        HasherLoad { running, waiting: taken.saturating_sub(running), free }
     }
 
     /// Runs `work` on a thread that may block, once there is a permit.

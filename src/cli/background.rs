@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{debug, error, info};
 
-use super::{certificate::Certificate, compose::Assembly};
+use super::{certificate::Certificate, compose::Assembly, metrics::Measured};
 use crate::{
     adapter::keyring::Keyring,
     http::{App, respond::log_failure},
@@ -24,15 +24,20 @@ const KEYS: Duration = Duration::from_secs(10);
 const PURGE: Duration = Duration::from_secs(60);
 
 /// Starts the work; it ends when the handles are aborted.
-pub(super) fn start(app: &App, assembly: &Assembly) -> Vec<JoinHandle<()>> {
+pub(super) fn start(app: &App, assembly: &Assembly, measured: Option<Measured>) -> Vec<JoinHandle<()>> {
+    let (purges, reading) = measured.map(|measured| (measured.purges, measured.reading)).unzip();
     let (keyring, clock) = (assembly.keyring.clone(), assembly.clock.clone());
     let keys = every(KEYS, move || maintain(keyring.clone(), clock.clone()));
     let (app, clock) = (app.clone(), assembly.clock.clone());
     let purge = every(PURGE, move || {
-        let (app, now) = (app.clone(), clock.now());
+        let (app, now, purges) = (app.clone(), clock.now(), purges.clone());
         async move {
             app.forget_idle_senders();
-            match app.authority().purge(now).await {
+            let purged = app.authority().purge(now).await;
+            if let Some(purges) = purges {
+                purges.note(&purged, now);
+            }
+            match purged {
                 Ok(purged) if purged.is_empty() => debug!("nothing to forget"),
                 Ok(purged) => info!(?purged, "forgot what has expired"),
                 Err(failure) => error!(error = %failure, "cannot forget what has expired"),
@@ -44,7 +49,7 @@ pub(super) fn start(app: &App, assembly: &Assembly) -> Vec<JoinHandle<()>> {
         tokio::spawn(follow(feed, stores, keyring, clock))
     };
     let feeds = assembly.stores.watch().into_iter().map(follow);
-    feeds.chain([keys, purge]).collect()
+    feeds.chain([keys, purge]).chain(reading).collect()
 }
 
 /// Notices when the files of the certificate change.

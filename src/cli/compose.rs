@@ -14,6 +14,7 @@ use crate::{
     },
     config::{self, Config, StoreUrl},
     domain::time::Timestamp,
+    metrics::Metrics,
     port::{clock::Clock, entropy::Entropy, store::Family},
     resource::SystemClock,
     service::Authority,
@@ -27,6 +28,9 @@ pub(super) struct Assembly {
     pub(super) keyring: Arc<Keyring>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stores: Stores,
+    pub(super) passwords: Arc<Argon2Hasher>,
+    /// If somebody is to read them.
+    pub(super) metrics: Option<Metrics>,
 }
 
 impl Assembly {
@@ -37,6 +41,11 @@ impl Assembly {
         let master = master_key(&config, &*entropy)?;
         let sealer = Arc::new(MasterSealer::new(&master, entropy.clone()));
         let stores = open_stores(&config).await?;
+        let mut metrics = config.metrics.listen.map(|_| Metrics::default());
+        let stores = match &mut metrics {
+            Some(metrics) => stores.measured(metrics),
+            None => stores,
+        };
         let stores = stores.with_client_copies(config.stores.client_copies);
         let policy = Arc::new(config.policy());
         let secret = config.keys.token_secret.as_ref();
@@ -44,6 +53,7 @@ impl Assembly {
         let keyring = Arc::new(keyring);
         let passwords = Argon2Hasher::new(config.password_hash_concurrency, entropy.clone())
             .map_err(|error| Failure::failed(&error))?;
+        let passwords = Arc::new(passwords);
         let authority = Authority {
             issuer: config.issuer.clone(),
             policy,
@@ -54,10 +64,10 @@ impl Assembly {
             signer: keyring.clone(),
             assertions: Arc::new(JwtAssertionVerifier),
             sealer,
-            passwords: Arc::new(passwords),
+            passwords: passwords.clone(),
             entropy,
         };
-        Ok(Self { config, authority, keyring, clock: Arc::new(SystemClock), stores })
+        Ok(Self { config, authority, keyring, clock: Arc::new(SystemClock), stores, passwords, metrics })
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -29,8 +29,10 @@ mod healthcheck;
 mod key;
 mod log;
 mod man;
+mod metrics;
 mod migrate;
 mod output;
+mod process;
 mod purge;
 mod reload;
 #[cfg(feature = "sqlite")]

@@ -17,7 +17,7 @@ use super::{
     declare::declare,
     development,
     failure::Failure,
-    gateway, log, output,
+    gateway, log, metrics, output,
     reload::Reload,
 };
 use crate::{
@@ -49,8 +49,9 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
     }
     // Bound first: if another server has the port, nothing else happens.
     let listeners = listen(&config).await?;
+    let metrics_listener = metrics::listen(config.metrics.listen).await?;
     let certificate = Certificate::open(&config, Arc::new(SystemClock))?;
-    let assembly = Arc::new(Assembly::open(config).await?);
+    let mut assembly = Assembly::open(config).await?;
     let now = assembly.now();
     assembly.keyring.maintain(now).await?;
     declare(&assembly.authority, &assembly.config, now).await?;
@@ -68,7 +69,9 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
     let app = App::new(assembly.authority.clone(), assembly.clock.clone(), options);
     let gateway = gateway::compose(&app, &assembly)?;
     let routes = gateway.around(router(&app), &app);
-    let mut background = background::start(&app, &assembly);
+    let measured = metrics::start(metrics_listener, &app, &mut assembly)?;
+    let assembly = Arc::new(assembly);
+    let mut background = background::start(&app, &assembly, measured);
     background.extend(certificate.as_ref().map(background::follow_certificate));
     let (file, followed) = (file.map(Path::to_owned), certificate.clone());
     background.push(Reload { file, assembly: assembly.clone(), log, certificate: followed }.follow(hangups));

@@ -25,6 +25,7 @@ mod limits;
 mod load;
 mod log;
 mod login;
+mod metrics;
 mod problem;
 mod reader;
 mod registration;
@@ -59,6 +60,7 @@ pub use self::{
     limits::{Limits, Rates},
     load::{load, process_environment},
     log::{Log, LogFormat},
+    metrics::Metrics,
     problem::{Place, Problem, Problems},
     registration::RegistrationRate,
     safety::Unsafe,
@@ -126,6 +128,7 @@ pub struct Config {
     pub limits: Limits,
     pub client_lockout: ClientLockoutPolicy,
     pub log: Log,
+    pub metrics: Metrics,
     /// How requests cross to the MCP servers behind.
     pub gateway: Gateway,
     pub resources: Resources,
@@ -228,6 +231,7 @@ impl Config {
         let consent = root.section("consent").and_then(login::read_consent);
         let limits = root.section("limits").and_then(|section| limits::read(section, mode));
         let log = root.section("log").and_then(Log::read);
+        let metrics = root.section("metrics").and_then(Metrics::read);
         let clients = clients::read(root, resources.as_ref());
         let users = users::read(root);
         let ((registration, registration_rate), (login, password_hash_concurrency)) = (registration?, login?);
@@ -249,6 +253,7 @@ impl Config {
             limits,
             client_lockout,
             log: log?,
+            metrics: metrics?,
             gateway: gateway?,
             resources: resources?,
             guarded: guarded?,

@@ -42,7 +42,7 @@ pub use self::{forward_auth::FORWARD_AUTH, proxy::UpstreamError};
 use self::{proxy::Upstreams, site::Site, verifier::AuthorityVerifier};
 use crate::{
     domain::guarded::GuardedResource,
-    http::{App, respond::plain_error},
+    http::{App, Endpoint, respond::plain_error},
     port::clock::Clock,
     protocol::protected_resource::WELL_KNOWN,
     resource::{InvalidProtection, RequestHead},
@@ -149,7 +149,7 @@ impl Gateway {
             let path = path.clone();
             any(async move |request: Request| {
                 let answer = |request| gateway.clone().forward_auth(request, &path);
-                gateway.0.app.enter(request, answer).await
+                gateway.0.app.enter(Endpoint::ForwardAuth, request, answer).await
             })
         };
         let own = own.route(&path, forward_auth.clone()).route(&format!("{path}/{{*original}}"), forward_auth);
@@ -179,12 +179,14 @@ impl Gateway {
         let app = &self.0.app;
         let head = RequestHead::new(request.method(), request.uri(), request.headers());
         if let Some(metadata) = self.metadata(&host, head) {
-            return Ok(app.enter(request, async |_| metadata).await);
+            return Ok(app.enter(Endpoint::ResourceMetadata, request, async |_| metadata).await);
         }
         let path = request.uri().path();
         match Site::of(self.0.sites.iter().filter(|site| site.is_connected()), &host, path) {
-            Some(site) => Ok(app.enter(request, |request| site.answer(request, app)).await),
-            None if self.is_misdirected(&host, path) => Ok(app.enter(request, async |_| misdirected()).await),
+            Some(site) => Ok(app.enter(Endpoint::Gateway, request, |request| site.answer(request, app)).await),
+            None if self.is_misdirected(&host, path) => {
+                Ok(app.enter(Endpoint::Gateway, request, async |_| misdirected()).await)
+            }
             None => Err(request),
         }
     }

@@ -14,6 +14,7 @@ mod html;
 mod interaction;
 mod introspect;
 pub mod limits;
+mod metrics;
 pub mod page;
 mod peer;
 pub mod probe;
@@ -26,12 +27,13 @@ mod router;
 pub mod serve;
 mod sign_in;
 mod token;
+mod traffic;
 
 use std::{
     fmt,
     num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -43,15 +45,19 @@ pub use self::{
     admission::Crossing,
     client::ClientRefusal,
     extract::{BearerRejection, FormRejection, JsonRejection},
+    metrics::serve_metrics,
     peer::{AddressBlocks, TrustedProxies},
     rejections::{Rejection, Rejections},
     router::{ROUTES, Route, path, router},
+    traffic::Endpoint,
 };
 use self::{
     limits::{InFlight, LimitOptions, Limits, RegistrationLimit},
     request_id::RequestIds,
+    traffic::{Connected, Traffic},
 };
 use crate::{
+    metrics::Metrics,
     port::clock::Clock,
     service::{Authority, ready::Readiness},
 };
@@ -105,6 +111,7 @@ struct Inner {
     registration_limit: RegistrationLimit,
     rejections: Rejections,
     request_ids: RequestIds,
+    traffic: OnceLock<Traffic>,
     readiness: Readiness,
     draining: AtomicBool,
     streams_end: watch::Sender<bool>,
@@ -126,6 +133,7 @@ impl App {
             registration_limit,
             request_ids,
             rejections: Rejections::default(),
+            traffic: OnceLock::new(),
             readiness: Readiness::default(),
             draining: AtomicBool::new(false),
             streams_end: watch::Sender::new(false),
@@ -144,6 +152,18 @@ impl App {
     /// How many were turned away, and why.
     pub fn rejections(&self) -> &Rejections {
         &self.0.rejections
+    }
+
+    /// Counts requests and connections from now on. Once.
+    pub fn measure(&self, metrics: &mut Metrics) {
+        let traffic = Traffic::new(metrics, self.authority().issuer.path());
+        // Whoever does it twice gets the figures of the first time.
+        let _ = self.0.traffic.set(traffic);
+    }
+
+    /// Counts a connection for as long as what is returned is kept; `None` if nobody counts.
+    fn connected(&self) -> Option<Connected> {
+        self.0.traffic.get().map(Traffic::connect)
     }
 
     /// Lets `/readyz` say that this instance is going away.

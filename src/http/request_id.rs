@@ -13,7 +13,7 @@ use axum::{
 use sha2::{Digest, Sha256};
 use tracing::{Instrument, field, info_span};
 
-use super::App;
+use super::{App, traffic::Endpoint};
 use crate::domain::correlation::RequestId;
 
 /// `X-Request-Id`.
@@ -42,11 +42,18 @@ impl RequestIds {
 
 impl App {
     /// Lets a request in: it gets its name, as an extension ([`RequestId`]), in every line that `answer` logs, and in the answer; and
-    /// the sender's address stands where the peer's was. Every request passes here once, whoever answers it.
-    pub async fn enter<F>(&self, mut request: Request, answer: impl FnOnce(Request) -> F) -> Response<Body>
+    /// the sender's address stands where the peer's was. It is counted as one for `endpoint`. Every request passes here once, whoever
+    /// answers it.
+    pub async fn enter<F>(
+        &self,
+        endpoint: Endpoint,
+        mut request: Request,
+        answer: impl FnOnce(Request) -> F,
+    ) -> Response<Body>
     where
         F: Future<Output = Response<Body>>,
     {
+        let counted = self.0.traffic.get().map(|traffic| traffic.begin(&request, endpoint));
         let proxies = &self.0.options.trusted_proxies;
         // Afterwards nobody can tell any more who the peer was.
         let given = if proxies.passes_on(&request) { given(&request) } else { None };
@@ -60,6 +67,9 @@ impl App {
         // Always: a name is printable.
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, value);
+        }
+        if let Some(counted) = counted {
+            counted.answered(response.status());
         }
         response
     }

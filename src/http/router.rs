@@ -23,6 +23,7 @@ use super::{
     request_id::REQUEST_ID,
     respond::{ErrorText, STORE_RETRY_SECONDS, plain_error},
     revoke, sign_in, token,
+    traffic::Endpoint,
 };
 use crate::{
     domain::correlation::RequestId,
@@ -159,7 +160,7 @@ async fn bounded(State(app): State<App>, request: Request, next: Next) -> Respon
         };
         tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| given_up())
     };
-    app.enter(request, answer).await
+    app.enter(Endpoint::Route, request, answer).await
 }
 
 fn given_up() -> Response<Body> {

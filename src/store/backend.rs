@@ -8,7 +8,7 @@ use super::postgres;
 use super::redis;
 #[cfg(feature = "sqlite")]
 use super::sqlite;
-use super::{Migrations, OpenError, location::Location, memory};
+use super::{Migrations, OpenError, location::Location, measured::PoolUse, memory};
 use crate::port::store::{AccountStore, Archive, ChangeFeed, ClientStore, KeyStore, TokenStore};
 
 /// Something that is open; shared by the families that live in it.
@@ -25,19 +25,37 @@ pub(super) enum Backend {
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory(_) => "Memory",
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => "Sqlite",
-            #[cfg(feature = "postgres")]
-            Self::Postgres(_) => "Postgres",
-            #[cfg(feature = "redis")]
-            Self::Redis(_) => "Redis",
-        })
+        f.write_str(self.as_str())
     }
 }
 
 impl Backend {
+    /// Its kind, as in a URL.
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => "sqlite",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "postgres",
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => "redis",
+        }
+    }
+
+    /// How its connections are used at this moment; `None` if all calls share one, or need none.
+    pub(super) fn pool_use(&self) -> Option<PoolUse> {
+        match self {
+            Self::Memory(_) => None,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(sqlite) => Some(sqlite.pool_use()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => Some(postgres.pool_use()),
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => None,
+        }
+    }
+
     pub(super) async fn open(location: &Location, migrations: Migrations) -> Result<Self, OpenError> {
         match (location, migrations) {
             // It begins with nothing, so there is nothing to bring up to date.

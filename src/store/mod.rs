@@ -7,6 +7,7 @@ mod backend;
 mod cached;
 mod copy;
 mod location;
+mod measured;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -28,6 +28,7 @@ mod export;
 mod grant;
 mod healthcheck;
 mod key;
+mod metrics;
 mod packaging;
 mod reload;
 mod serve;

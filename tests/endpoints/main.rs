@@ -16,6 +16,7 @@ mod lockout;
 mod log;
 mod login;
 mod manage_registration;
+mod metrics;
 mod names;
 mod register;
 mod revoke;

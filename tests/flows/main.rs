@@ -16,6 +16,7 @@ mod readme;
 mod restart;
 mod secrets_in_logs;
 mod secrets_in_stores;
+mod sight;
 mod story;
 mod upgrade;
 mod worker;

@@ -65,6 +65,7 @@ impl Door {
 
     /// Serves a connection to its end, which comes soon after `closing` has turned true.
     pub(super) async fn serve(self: &Arc<Self>, stream: TcpStream, guest: Guest, closing: watch::Receiver<bool>) {
+        let _counted_as_open = self.app.connected();
         // Answers are one small write; waiting for more to send would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");

@@ -42,7 +42,7 @@ use tokio::{
 };
 
 pub(super) use self::{address::Address, schema::schema_of};
-use super::{Migrations, OpenError};
+use super::{Migrations, OpenError, measured::PoolUse};
 use crate::port::store::{StoreError, StoreResult};
 
 /// Classes of SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>) after which the same call may work:
@@ -111,6 +111,10 @@ impl Postgres {
     /// Waits for what is under way, which is bounded, and ends every session.
     pub(super) async fn close(&self) {
         self.pool.close().await;
+    }
+
+    pub(super) fn pool_use(&self) -> PoolUse {
+        PoolUse::of(&self.pool)
     }
 
     async fn hold(&self) -> StoreResult<Held> {

@@ -29,7 +29,7 @@ use sqlx::{
 };
 
 use self::writer::Writer;
-use super::{Migrations, OpenError, SchemaChange, SchemaState, schema};
+use super::{Migrations, OpenError, SchemaChange, SchemaState, measured::PoolUse, schema};
 use crate::port::store::StoreResult;
 
 /// Primary result codes (<https://www.sqlite.org/rescode.html>) after which the same call may work: busy, locked, out of
@@ -86,6 +86,10 @@ impl Sqlite {
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    pub(super) fn pool_use(&self) -> PoolUse {
+        PoolUse { waiting: Some(self.writer.waiting()), ..PoolUse::of(&self.readers) }
     }
 
     /// Whether both ways in work.

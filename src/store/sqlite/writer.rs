@@ -94,6 +94,11 @@ impl Writer {
         heard.await.map_err(|_| unavailable("no transaction was begun"))?
     }
 
+    /// How many steps wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Whether a transaction can be had.
     pub(super) async fn ping(&self) -> StoreResult<()> {
         self.run(|_| Box::pin(async { Ok(()) })).await

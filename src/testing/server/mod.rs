@@ -44,6 +44,7 @@ use crate::{
         time::Timestamp,
     },
     http::{App, HttpOptions, path, router},
+    metrics::Metrics,
     port::{clock::Clock, entropy::Entropy},
     protocol::{jose::Algorithm, secret::Secret},
     service::{Authority, administer_clients::ClientSpec},
@@ -140,7 +141,8 @@ impl Builder {
             .collect();
         self.policy.keys.algorithms = algorithms.into_iter().collect();
         let policy = Arc::new(self.policy);
-        let stores = self.stores;
+        let mut metrics = Metrics::default();
+        let stores = self.stores.measured(&mut metrics);
         let keyring =
             Keyring::load(stores.keys.clone(), sealer.clone(), policy.keys.clone(), self.token_secret.as_ref());
         let keyring = Arc::new(keyring.await.expect("a keyring"));
@@ -159,7 +161,8 @@ impl Builder {
             entropy,
         };
         let app = App::new(authority, clock.clone(), self.options);
-        TestServer { router: router(&app), app, clock, stores, keyring }
+        app.measure(&mut metrics);
+        TestServer { router: router(&app), app, clock, stores, keyring, metrics: Arc::new(metrics) }
     }
 }
 
@@ -170,6 +173,7 @@ pub struct TestServer {
     pub clock: Arc<ManualClock>,
     pub stores: Stores,
     pub keyring: Arc<Keyring>,
+    pub metrics: Arc<Metrics>,
     router: Router,
 }
 
