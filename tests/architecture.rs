@@ -81,7 +81,8 @@ const ROOMS: &[Room] = &[
             "adapter", "config", "doctor", "domain", "gateway", "http", "metrics", "port", "protocol", "resource",
             "service", "store",
         ],
-        owns: &["clap"],
+        // reqwest: the way to a collector of spans.
+        owns: &["clap", "opentelemetry_otlp", "reqwest"],
     },
     // Builds whole servers, but not by the command line. The two macros of the contract suite are its own; the language keeps
     // exported macros at the root.

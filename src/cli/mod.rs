@@ -39,6 +39,8 @@ mod reload;
 mod restore;
 mod serve;
 mod store;
+#[cfg(feature = "otlp")]
+mod traces;
 mod user;
 
 use std::{path::PathBuf, process::ExitCode};

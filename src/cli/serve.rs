@@ -69,6 +69,8 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
     let app = App::new(assembly.authority.clone(), assembly.clock.clone(), options);
     let gateway = gateway::compose(&app, &assembly)?;
     let routes = gateway.around(router(&app), &app);
+    #[cfg(feature = "otlp")]
+    let traces = super::traces::start(&assembly.config.traces, &app)?;
     let measured = metrics::start(metrics_listener, &app, &mut assembly)?;
     let assembly = Arc::new(assembly);
     let mut background = background::start(&app, &assembly, measured);
@@ -108,6 +110,10 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
     match drained {
         Drained::Completely => info!("every request was finished"),
         Drained::TimedOut => warn!("some requests were cut off: shutdown_grace was over"),
+    }
+    #[cfg(feature = "otlp")]
+    if let Some(traces) = traces {
+        traces.finish().await;
     }
     // Everything that was answered is on the disk; a store that is stuck does not hold the process.
     if tokio::time::timeout(CLOSE_TIMEOUT, assembly.stores.close()).await.is_err() {

@@ -1,7 +1,8 @@
 //! Lays environment variables over the file.
 //!
 //! `GATEWARD_SERVER__LISTEN` is `server.listen`; `GATEWARD_RESOURCES__0__URI` is the `uri` of the first resource. `DATABASE_URL`
-//! and `REDIS_URL` are conventional names of `stores.url` and `stores.tokens`; the name with `GATEWARD_` wins.
+//! and `REDIS_URL` are conventional names of `stores.url` and `stores.tokens`, `OTEL_EXPORTER_OTLP_ENDPOINT` one of
+//! `traces.endpoint`; the name with `GATEWARD_` wins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +19,11 @@ const PREFIX: &str = "GATEWARD_";
 /// Names with our prefix that are no settings: the command line reads them.
 const NOT_SETTINGS: &[&str] = &["GATEWARD_CONFIG"];
 /// Names that others coined, and what they mean here.
-const CONVENTIONAL: &[(&str, [&str; 2])] = &[("DATABASE_URL", ["stores", "url"]), ("REDIS_URL", ["stores", "tokens"])];
+const CONVENTIONAL: &[(&str, [&str; 2])] = &[
+    ("DATABASE_URL", ["stores", "url"]),
+    ("REDIS_URL", ["stores", "tokens"]),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", ["traces", "endpoint"]),
+];
 
 /// What a variable is read as when it is not UTF-8. No setting and no secret has this character by intention.
 pub(super) const NOT_UTF8: char = '\u{fffd}';

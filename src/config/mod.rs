@@ -38,6 +38,7 @@ mod stores;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod traces;
 mod upstream;
 mod users;
 
@@ -67,6 +68,7 @@ pub use self::{
     server::Server,
     stores::{StoreUrl, Stores},
     tls::Tls,
+    traces::Traces,
     users::{StaticPassword, UserSpec},
 };
 use crate::{
@@ -129,6 +131,7 @@ pub struct Config {
     pub client_lockout: ClientLockoutPolicy,
     pub log: Log,
     pub metrics: Metrics,
+    pub traces: Traces,
     /// How requests cross to the MCP servers behind.
     pub gateway: Gateway,
     pub resources: Resources,
@@ -231,6 +234,7 @@ impl Config {
         let consent = root.section("consent").and_then(login::read_consent);
         let limits = root.section("limits").and_then(|section| limits::read(section, mode));
         let log = root.section("log").and_then(Log::read);
+        let traces = root.section("traces").and_then(Traces::read);
         let metrics = root.section("metrics").and_then(Metrics::read);
         let clients = clients::read(root, resources.as_ref());
         let users = users::read(root);
@@ -254,6 +258,7 @@ impl Config {
             client_lockout,
             log: log?,
             metrics: metrics?,
+            traces: traces?,
             gateway: gateway?,
             resources: resources?,
             guarded: guarded?,

@@ -27,6 +27,8 @@ mod router;
 pub mod serve;
 mod sign_in;
 mod token;
+#[cfg(feature = "otlp")]
+mod trace;
 mod traffic;
 
 use std::{
@@ -112,6 +114,8 @@ struct Inner {
     rejections: Rejections,
     request_ids: RequestIds,
     traffic: OnceLock<Traffic>,
+    #[cfg(feature = "otlp")]
+    tracer: OnceLock<opentelemetry_sdk::trace::SdkTracer>,
     readiness: Readiness,
     draining: AtomicBool,
     streams_end: watch::Sender<bool>,
@@ -134,6 +138,8 @@ impl App {
             request_ids,
             rejections: Rejections::default(),
             traffic: OnceLock::new(),
+            #[cfg(feature = "otlp")]
+            tracer: OnceLock::new(),
             readiness: Readiness::default(),
             draining: AtomicBool::new(false),
             streams_end: watch::Sender::new(false),

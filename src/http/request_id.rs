@@ -56,8 +56,11 @@ impl App {
         let counted = self.0.traffic.get().map(|traffic| traffic.begin(&request, endpoint));
         let proxies = &self.0.options.trusted_proxies;
         // Afterwards nobody can tell any more who the peer was.
-        let given = if proxies.passes_on(&request) { given(&request) } else { None };
+        let is_trusted = proxies.passes_on(&request);
+        let given = if is_trusted { given(&request) } else { None };
         let id = given.unwrap_or_else(|| self.0.request_ids.next());
+        #[cfg(feature = "otlp")]
+        let traced = self.traced(&request, &id, is_trusted);
         proxies.apply(&mut request);
         request.extensions_mut().insert(id.clone());
         let (method, path) = (request.method(), request.uri().path());
@@ -67,6 +70,10 @@ impl App {
         // Always: a name is printable.
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, value);
+        }
+        #[cfg(feature = "otlp")]
+        if let Some(traced) = traced {
+            traced.answered(response.status());
         }
         if let Some(counted) = counted {
             counted.answered(response.status());

@@ -34,6 +34,8 @@ mod reload;
 mod serve;
 mod store;
 mod store_copy;
+#[cfg(feature = "otlp")]
+mod traces;
 mod user;
 
 use std::{path::PathBuf, process::Output};
