@@ -38,7 +38,7 @@ pub(super) struct PoolUse {
     idle: usize,
     limit: usize,
     /// Changes that wait for the writer; `None` if there is no single one.
-    pub(super) waiting: Option<usize>,
+    waiting: Option<usize>,
 }
 
 impl PoolUse {
@@ -48,6 +48,12 @@ impl PoolUse {
         let (size, idle) = (pool.size() as usize, pool.num_idle());
         let limit = pool.options().get_max_connections() as usize;
         Self { busy: size.saturating_sub(idle), idle, limit, waiting: None }
+    }
+
+    /// With so many changes before the one writer.
+    #[cfg(feature = "sqlite")]
+    pub(super) const fn waiting(self, waiting: usize) -> Self {
+        Self { waiting: Some(waiting), ..self }
     }
 }
 
@@ -70,10 +76,13 @@ impl Stores {
     }
 }
 
+/// One figure of a pool for each state, or one without a state.
+type Shown = Vec<(Option<&'static str>, usize)>;
+
 /// For each family, so that families in one place tell the same figures.
 fn measure_pools(metrics: &mut Metrics, homes: Vec<(Family, Backend)>) {
     let homes = Arc::new(homes);
-    let of_each = move |figures: fn(PoolUse) -> Vec<(Option<&'static str>, usize)>| {
+    let of_each = move |figures: fn(PoolUse) -> Shown| {
         let homes = homes.clone();
         move || -> Vec<(Labels, f64)> {
             let used = homes.iter().filter_map(|(family, home)| Some((*family, home.as_str(), home.pool_use()?)));
@@ -237,6 +246,7 @@ measured! {
     list_users(page: Page<Username>) -> Vec<User>,
     set_password(id: &UserId, password: &PasswordHash) -> bool,
     set_status(id: &UserId, status: UserStatus) -> bool,
+    end_sessions(id: &UserId) -> bool,
     open_session(session: &Session, replaces: Option<&Digest<SessionToken>>) -> bool,
     find_session(digest: &Digest<SessionToken>) -> Option<(Session, User)>,
     touch_session(digest: &Digest<SessionToken>, now: Timestamp) -> (),

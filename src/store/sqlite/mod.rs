@@ -89,7 +89,7 @@ impl Sqlite {
     }
 
     pub(super) fn pool_use(&self) -> PoolUse {
-        PoolUse { waiting: Some(self.writer.waiting()), ..PoolUse::of(&self.readers) }
+        PoolUse::of(&self.readers).waiting(self.writer.waiting())
     }
 
     /// Whether both ways in work.
