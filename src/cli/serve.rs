@@ -2,7 +2,7 @@
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
-use axum::http::HeaderValue;
+use http::HeaderValue;
 use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
