@@ -26,7 +26,7 @@ use tracing::debug;
 use super::{
     ServeOptions,
     http2::{self, Streams, Watched},
-    patience::{Patient, Progress, SlowHead},
+    patience::{Patient, Progress},
     places::Place,
     tls::{Encrypted, Handshakes},
 };
@@ -119,16 +119,23 @@ impl Door {
             async move { Ok::<_, Infallible>(door.answer_http1(request, peer, &progress).await) }
         });
         let mut connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
-        tokio::select! {
-            biased;
-            ended = &mut connection => return Ok(ended?),
-            () = begins(&mut closing) => {}
+        let end = async {
+            tokio::select! {
+                biased;
+                ended = &mut connection => return ended,
+                () = begins(&mut closing) => {}
+            }
+            if let Ok(ended) = timeout(self.options.linger, &mut connection).await {
+                return ended;
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        };
+        let ended = end.await;
+        if progress.was_given_up() {
+            self.app.rejections().note(Rejection::SlowHead);
         }
-        if let Ok(ended) = timeout(self.options.linger, &mut connection).await {
-            return Ok(ended?);
-        }
-        connection.as_mut().graceful_shutdown();
-        Ok(connection.await?)
+        Ok(ended?)
     }
 
     async fn serve_http2(
@@ -211,9 +218,7 @@ impl Door {
 
     /// Counts a connection that was given up because of a limit.
     fn note(&self, error: &(dyn Error + 'static)) {
-        if SlowHead::is_cause(error) {
-            self.app.rejections().note(Rejection::SlowHead);
-        } else if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
             self.app.rejections().note(Rejection::LargeHead);
         }
     }
