@@ -25,6 +25,7 @@ const TRIED_ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -- serve", "flows worker::the_curl_line_of_the_banner_prints_a_token_when_pasted"),
     ("cargo run --example mcp_server", "clients example::without_a_token_the_example_says_where_its_metadata_is"),
     ("gateward client create --name launcher", "clients example::the_worker_of_the_examples_launches_a_specialist"),
+    ("gateward doctor", "cli doctor::in_development_mode_nothing_is_wrong"),
     // A program with a page of its own, and one that needs an account; the official SDK is what both are made of.
     ("npx @modelcontextprotocol/inspector", "clients typescript::a_client_from_2025_lives_its_whole_life"),
     ("claude mcp add", "clients typescript::a_client_that_asks_for_the_protocol_version_lives_its_whole_life"),
