@@ -8,11 +8,11 @@
 # The configuration is /etc/gateward/gateward.toml; it has to say listen = ["0.0.0.0:3000"]. Nothing outside of /var/lib/gateward is
 # written. User 65532 must be able to read the configuration and the master key.
 
-FROM docker.io/library/rust:1.95-bookworm AS build
+FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
 ARG GATEWARD_COMMIT=
-# A fixed CARGO_HOME and source directory, the lock file, and no time in the program: the same sources make the same bytes.
+# The dependencies of the lock file, always in the same directories, and no time in the program.
 RUN cargo build --release --locked --bin gateward
 
 # The whole file system of the image: the program, the libraries that it is linked to and nothing else.

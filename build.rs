@@ -5,7 +5,7 @@
 //!    developer are not those of any commit, and building anew after each would cost minutes.
 //! 3. None, e.g. in a source archive. A repository around this directory, into which somebody unpacked it, is not asked.
 //!
-//! Nothing else about the build gets into the program: no time, no host and no user, so that the same sources make the same bytes.
+//! Nothing else about the build gets into the program: no time, no host and no user.
 
 #![expect(clippy::disallowed_methods, reason = "Cargo talks to a build script by its environment")]
 
