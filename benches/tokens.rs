@@ -3,9 +3,16 @@
 //!
 //! `cargo bench --bench tokens --features testing`; compare with `bare` of the same run.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark may stop")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark may stop, and measures time")]
 
-use std::{cell::RefCell, hint::black_box, net::SocketAddr, num::NonZeroU32, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    hint::black_box,
+    net::SocketAddr,
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -15,12 +22,19 @@ use axum::{
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use gateward::{
-    adapter::signing_key::SigningKey,
+    adapter::{audit::Trail, signing_key::SigningKey},
+    domain::{
+        audit::{Action, Entry, EntryId, Event, Run},
+        correlation::RequestId,
+        identifier::{ClientId, TokenId},
+        time::Timestamp,
+    },
     http::{
         AddressBlocks, App, HttpOptions,
         limits::{LimitOptions, Rates},
         router,
     },
+    port::audit::AuditTrail,
     protocol::{
         client_authentication::present,
         form::Form,
@@ -124,13 +138,60 @@ async fn set_up(url: &str) -> (TestServer, AuthenticatedClient, String) {
     let client: TestClient = server.create_client("app", public_client()).await;
     let tokens = server.tokens(&client).await;
     let form = Form::parse(b"client_id=app").unwrap();
-    let authenticated = server.authority().authenticate(&present(None, &form).unwrap(), server.now()).await.unwrap();
+    let presented = present(None, &form).unwrap();
+    let authenticated = server.authority().authenticate(&presented, server.now()).await.unwrap();
     (server, authenticated, tokens["refresh_token"].as_str().unwrap().to_owned())
 }
 
 async fn rotate(server: &TestServer, client: &AuthenticatedClient, request: &Refresh) -> String {
-    server.authority().refresh(client, request, server.now()).await.unwrap().refresh_token.unwrap()
+    server.authority().refresh(client, request, server.now()).await.unwrap().response.refresh_token.unwrap()
 }
 
-criterion_group!(benches, bare, client_credentials, rotation);
+/// What the audit trail costs whoever records an event, and the task that writes it.
+fn audit(criterion: &mut Criterion) {
+    const MANY: u64 = 8_000;
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("audit.db").display());
+    let event = |number: u64| Event {
+        client: ClientId::parse("worker").ok(),
+        token: Some(TokenId::from_entropy(u128::from(number).to_be_bytes())),
+        address: Some([192, 0, 2, 1].into()),
+        request: Some(RequestId::from_entropy(u128::from(number).to_be_bytes())),
+        ..Event::success(Timestamp::from_unix(1_800_000_000), Action::TokenClientCredentials)
+    };
+    for (name, url) in [("memory", "memory:"), ("sqlite", url.as_str())] {
+        let runtime = runtime();
+        let store = runtime.block_on(Stores::open(url)).unwrap().audit;
+        let trail = {
+            let _inside = runtime.enter();
+            Trail::start(store.clone(), Arc::new(SystemClock), Run::from_entropy([1; 16]), "bench", vec![])
+        };
+        criterion.bench_function(&format!("audit/record/{name}"), |b| {
+            b.iter_custom(|times| {
+                let mut spent = Duration::ZERO;
+                for part in 0..times.div_ceil(MANY) {
+                    let events: Vec<Event> = (0..MANY.min(times - part * MANY)).map(event).collect();
+                    let before = Instant::now();
+                    events.into_iter().for_each(|event| trail.record(event));
+                    spent += before.elapsed();
+                    assert!(runtime.block_on(trail.flush()));
+                }
+                spent
+            });
+        });
+        let (run, next) = (Run::from_entropy([2; 16]), Cell::new(0));
+        criterion.bench_function(&format!("audit/append 500/{name}"), |b| {
+            b.iter_batched(
+                || {
+                    let entry = |number| Entry::new(EntryId::new(event(0).at, &run, number), event(number), "bench");
+                    (next.get()..next.replace(next.get() + 500) + 500).map(entry).collect::<Vec<_>>()
+                },
+                |entries| runtime.block_on(store.append(&entries)).unwrap(),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+criterion_group!(benches, bare, client_credentials, rotation, audit);
 criterion_main!(benches);

@@ -35,18 +35,27 @@ const ROOMS: &[Room] = &[
     // Nothing of protocol: what is kept is what the rules know, not what was on the wire.
     // metrics: how long calls take is known where they are made.
     Room { name: "store", may_import: &["domain", "metrics", "port"], owns: &["sqlx"] },
-    // protocol: claims, keys and algorithms are its trade. resource: there is one reader of compact JWS.
+    // protocol: claims, keys and algorithms are its trade. resource: there is one reader of compact JWS. metrics: events are counted on
+    // their way into the audit trail.
     Room {
         name: "adapter",
-        may_import: &["domain", "port", "protocol", "resource::jws"],
+        may_import: &["domain", "metrics", "port", "protocol", "resource::jws"],
         owns: &["aws_lc_rs", "jsonwebtoken", "x509_cert"],
     },
-    // port: the clock is read at the door, once per request; and a store that is down has an answer of its own at every
-    // endpoint. No other port: whoever could reach a store or a signer here would decide something. metrics: requests are counted
-    // where they come in.
+    // port: the clock is read at the door, once per request; and what is wrong with an assertion or a store has an answer, or a
+    // word in the audit trail, of its own. No other port: whoever could reach a store or a signer here would decide something.
+    // metrics: requests are counted where they come in.
     Room {
         name: "http",
-        may_import: &["service", "domain", "metrics", "protocol", "port::clock::Clock", "port::store::StoreError"],
+        may_import: &[
+            "service",
+            "domain",
+            "metrics",
+            "protocol",
+            "port::clock::Clock",
+            "port::crypto::AssertionError",
+            "port::store::StoreError",
+        ],
         owns: &["askama", "governor", "hyper", "hyper_util", "tokio_rustls", "tower_governor", "tower_http"],
     },
     // The layer, with the authority's own knowledge of tokens, in front of servers elsewhere. http: how a peer is told by a

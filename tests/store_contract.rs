@@ -88,7 +88,7 @@ async fn the_store_that_the_broken_ones_are_made_of_fails_nothing() {
 fn every_behaviour_that_is_written_is_run() {
     let listed: BTreeSet<String> = contract::ALL.iter().map(|behaviour| behaviour.name.to_owned()).collect();
     let mut written = BTreeSet::new();
-    for family in ["clients", "tokens", "purges", "accounts", "keys", "races"] {
+    for family in ["clients", "tokens", "purges", "accounts", "keys", "audit", "races"] {
         let path = format!("{}/src/testing/contract/{family}.rs", env!("CARGO_MANIFEST_DIR"));
         for line in fs::read_to_string(path).unwrap().lines() {
             written

@@ -12,6 +12,7 @@ use gateward::{
         access::Standing,
         account::UserStatus,
         assertion::{ReplayId, SingleUse},
+        audit::{Action, Event},
         client::{ClientEntry, Removal},
         credential::{Digest, SessionToken},
         refresh::RefreshState,
@@ -23,9 +24,9 @@ use gateward::{
     protocol::jose::Algorithm,
     store::{CopyError, Position, Progress, Stores, copy},
     testing::fixture::{
-        REFRESH_LIFETIME, access_token, at, client, client_id, code, consent, dynamic_client, full_client, grant,
-        grant_id, key, refresh_token, revocation, session, token_id, user, user_id, username, verified_code,
-        verified_refresh,
+        REFRESH_LIFETIME, access_token, at, audit_entry, client, client_id, code, consent, dynamic_client, full_client,
+        full_event, grant, grant_id, key, refresh_token, revocation, session, token_id, user, user_id, username,
+        verified_code, verified_refresh,
     },
 };
 
@@ -87,6 +88,9 @@ fn everything() -> Vec<Entry> {
         Entry::LoginFailures { key: ReplayId::of(&[b"login"]), failures: 3, window_ends_at: at(900) },
         Entry::SigningKey(Box::new(key("old", Algorithm::ES256, at(0)))),
         Entry::SigningKey(Box::new(key("new", Algorithm::ES256, at(1000)))),
+        Entry::AuditEntry(Box::new(audit_entry(1, full_event(at(5))))),
+        Entry::AuditEntry(Box::new(audit_entry(2, Event::success(at(5), Action::ServerStart)))),
+        Entry::AuditEntry(Box::new(audit_entry(3, Event::success(at(6), Action::ServerStop)))),
     ];
     entries.extend(families().into_iter().map(|family| Entry::Grant(Box::new(family))));
     entries
@@ -243,6 +247,32 @@ async fn copied(from: &Stores, to: &Stores, start: Option<Position>) -> Result<V
     copy(from, to, EntryKind::ALL, start, watch).await.map(|()| said)
 }
 
+/// Servers write to it whatever they do, and forget what is old.
+async fn an_audit_trail_may_have_more_at_the_destination_and_nothing_less(stores: Stores) {
+    import(&stores, &everything()).await;
+    let (other, _kept) = sqlite().await;
+    let entry = |number, seconds| audit_entry(number, Event::success(at(seconds), Action::ServerStart));
+    other.audit.append(&[entry(7, -100), entry(8, 5), entry(9, 100)]).await.unwrap();
+    copied(&stores, &other, None).await.unwrap();
+    assert_eq!(other.audit.purge(at(6), 100).await.unwrap(), 4);
+    let behind_all = Position { kind: EntryKind::AuditEntry, cursor: after_the_last(&stores).await };
+    let lost = copied(&stores, &other, Some(behind_all)).await.unwrap_err();
+    assert!(
+        matches!(&lost, CopyError::Differ { kind: EntryKind::AuditEntry, here, there } if (here.entries, there.entries) == (3, 1)),
+        "{lost:?}"
+    );
+}
+
+/// Where a copy of the audit trail goes on that has copied everything.
+async fn after_the_last(stores: &Stores) -> Option<String> {
+    let kind = EntryKind::AuditEntry;
+    let mut cursor = None;
+    while let Some(next) = archive(stores, kind).export(kind, cursor.as_deref(), 1).await.unwrap().next {
+        cursor = Some(next);
+    }
+    cursor
+}
+
 async fn everything_arrives_at_sqlite_and_comes_back(stores: Stores) {
     import(&stores, &everything()).await;
     let (other, _kept) = sqlite().await;
@@ -263,6 +293,7 @@ macro_rules! archive_contract {
             what_was_imported_is_found,
             what_was_imported_goes_on_living,
             everything_arrives_at_sqlite_and_comes_back,
+            an_audit_trail_may_have_more_at_the_destination_and_nothing_less,
         }
     };
     ([$backend:ident, $fresh:expr] $($behaviour:ident,)+) => {

@@ -9,11 +9,12 @@ use std::{
 use axum::Router;
 use gateward::{
     adapter::{
-        assertion::JwtAssertionVerifier, entropy::OsEntropy, keyring::Keyring, master_key::MasterKey,
+        assertion::JwtAssertionVerifier, audit::Trail, entropy::OsEntropy, keyring::Keyring, master_key::MasterKey,
         password::Argon2Hasher, sealer::MasterSealer,
     },
     domain::{
         account::Username,
+        audit::Run,
         code::NewCode,
         credential::AuthorizationCode,
         grant::Grant,
@@ -157,6 +158,8 @@ async fn compose(stores: &Stores) -> (Authority, UserId, Callers) {
     policy.keys.algorithms = vec![Algorithm::ES256];
     let keyring = Keyring::load(stores.keys.clone(), sealer.clone(), policy.keys.clone(), None).await.unwrap();
     keyring.maintain(now).await.unwrap();
+    let clock = Arc::new(SystemClock);
+    let trail = Trail::start(stores.audit.clone(), clock, Run::from_entropy(entropy.name()), "bench", Vec::new());
     let authority = Authority {
         issuer: Issuer::parse(ISSUER).unwrap(),
         policy: Arc::new(policy),
@@ -164,6 +167,8 @@ async fn compose(stores: &Stores) -> (Authority, UserId, Callers) {
         tokens: stores.tokens.clone(),
         accounts: stores.accounts.clone(),
         keys: stores.keys.clone(),
+        audit: stores.audit.clone(),
+        trail,
         signer: Arc::new(keyring),
         assertions: Arc::new(JwtAssertionVerifier),
         sealer,

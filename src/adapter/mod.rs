@@ -4,6 +4,7 @@
 //! library, and passwords through `argon2`.
 
 pub mod assertion;
+pub mod audit;
 pub mod certificate;
 pub mod entropy;
 pub mod keyring;

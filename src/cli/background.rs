@@ -8,12 +8,17 @@ use tracing::{debug, error, info};
 
 use super::{certificate::Certificate, compose::Assembly, metrics::Measured};
 use crate::{
-    adapter::keyring::Keyring,
+    adapter::keyring::{Keyring, KeyringError},
+    domain::{
+        audit::{Action, Event, Reason},
+        time::Timestamp,
+    },
     http::{App, respond::log_failure},
     port::{
         clock::Clock,
         store::{Change, ChangeFeed},
     },
+    service::Authority,
     store::Stores,
 };
 
@@ -26,8 +31,16 @@ const PURGE: Duration = Duration::from_secs(60);
 /// Starts the work; it ends when the handles are aborted.
 pub(super) fn start(app: &App, assembly: &Assembly, measured: Option<Measured>) -> Vec<JoinHandle<()>> {
     let (purges, reading) = measured.map(|measured| (measured.purges, measured.reading)).unzip();
-    let (keyring, clock) = (assembly.keyring.clone(), assembly.clock.clone());
-    let keys = every(KEYS, move || maintain(keyring.clone(), clock.clone()));
+    let keys = Keys {
+        authority: assembly.authority.clone(),
+        keyring: assembly.keyring.clone(),
+        clock: assembly.clock.clone(),
+    };
+    let maintained = keys.clone();
+    let maintenance = every(KEYS, move || {
+        let keys = maintained.clone();
+        async move { keys.maintain().await }
+    });
     let (app, clock) = (app.clone(), assembly.clock.clone());
     let purge = every(PURGE, move || {
         let (app, now, purges) = (app.clone(), clock.now(), purges.clone());
@@ -44,12 +57,9 @@ pub(super) fn start(app: &App, assembly: &Assembly, measured: Option<Measured>) 
             }
         }
     });
-    let follow = |feed| {
-        let (stores, keyring, clock) = (assembly.stores.clone(), assembly.keyring.clone(), assembly.clock.clone());
-        tokio::spawn(follow(feed, stores, keyring, clock))
-    };
+    let follow = |feed| tokio::spawn(follow(feed, assembly.stores.clone(), keys.clone()));
     let feeds = assembly.stores.watch().into_iter().map(follow);
-    feeds.chain([keys, purge]).chain(reading).collect()
+    feeds.chain([maintenance, purge]).chain(reading).collect()
 }
 
 /// Notices when the files of the certificate change.
@@ -61,23 +71,47 @@ pub(super) fn follow_certificate(certificate: &Arc<Certificate>) -> JoinHandle<(
     })
 }
 
-async fn maintain(keyring: Arc<Keyring>, clock: Arc<dyn Clock>) {
-    match keyring.maintain(clock.now()).await {
-        Ok(done) if done.added.is_empty() && done.removed.is_empty() => {}
-        Ok(done) => info!(added = ?done.added, removed = ?done.removed, "signing keys changed"),
-        Err(error) => log_failure(&error),
+/// The signing keys, and who hears of their changes.
+#[derive(Clone)]
+struct Keys {
+    authority: Authority,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Keys {
+    async fn maintain(&self) {
+        if let Err(error) = maintain_keys(&self.authority, &self.keyring, self.clock.now()).await {
+            log_failure(&error);
+        }
     }
 }
 
+/// Brings the signing keys in line with their schedule.
+pub(super) async fn maintain_keys(
+    authority: &Authority,
+    keyring: &Keyring,
+    now: Timestamp,
+) -> Result<(), KeyringError> {
+    let done = keyring.maintain(now).await?;
+    for (action, keys) in [(Action::KeyAdd, &done.added), (Action::KeyRemove, &done.removed)] {
+        for key in keys {
+            info!(%key, %action, "the signing keys changed");
+            authority.record(Event::success(now, action).because(Reason::BySchedule).about_key(key));
+        }
+    }
+    Ok(())
+}
+
 /// Gives up copies as news come in.
-async fn follow(mut feed: Box<dyn ChangeFeed>, stores: Stores, keyring: Arc<Keyring>, clock: Arc<dyn Clock>) {
+async fn follow(mut feed: Box<dyn ChangeFeed>, stores: Stores, keys: Keys) {
     loop {
         let change = feed.next().await;
         debug!(?change, "news from the store");
         stores.note(&change);
         match change {
             Change::Client(_) => {}
-            Change::SigningKeys | Change::Anything => maintain(keyring.clone(), clock.clone()).await,
+            Change::SigningKeys | Change::Anything => keys.maintain().await,
         }
     }
 }

@@ -4,10 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{compose::check_stores, failure::Failure, output};
+use super::{
+    compose::{CommandTrail, check_stores, open_stores},
+    failure::Failure,
+    log, output,
+};
 use crate::{
     config::{Config, MasterKey},
-    store::{Keeper, back_up, keeper, place},
+    domain::audit::Action,
+    store::{Keeper, Migrations, back_up, keeper, place},
 };
 
 #[derive(Debug, Args)]
@@ -25,12 +30,30 @@ pub(super) async fn run(arguments: &Arguments, config: &Config) -> Result<(), Fa
         Keeper::Redis => "redis-cli --rdb FILE, for each master".to_owned(),
     })?;
     back_up(&store, file).await?;
+    note(config).await;
     output::line(&format!("wrote {}", file.display()))?;
     output::line(&format!(
         "The master key ({}) is NOT in it, and without that very key it cannot be restored: keep a copy of the key, and never in the \
          same place. The configuration is not in it either.",
         master_key(config)
     ))
+}
+
+/// Notes it in the audit trail. The backup is made, and somebody may back up what they can only read, or before an upgrade: so nothing is
+/// migrated for this, and what the trail does not take is in the log.
+async fn note(config: &Config) {
+    log::start_for_command();
+    let noted = async {
+        let stores = open_stores(config, Migrations::Refuse).await?;
+        let trail = CommandTrail::start(&stores)?;
+        trail.by_operator(Action::StoreBackup, |event| event);
+        trail.close().await;
+        stores.close().await;
+        Ok::<_, Failure>(())
+    };
+    if let Err(failure) = noted.await {
+        tracing::error!(target: "gateward::audit", %failure, "the backup is not in the audit trail");
+    }
 }
 
 /// The one file that keeps everything; else what to do instead, by `native`, for each store.

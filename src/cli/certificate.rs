@@ -61,6 +61,11 @@ impl Certificate {
         }
     }
 
+    /// When the one that is shown now expires.
+    pub(super) fn expires(&self) -> Timestamp {
+        self.certificate.expires()
+    }
+
     /// How often the files are to be looked at.
     pub(super) fn period(&self) -> Duration {
         self.settings.poll

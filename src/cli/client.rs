@@ -9,6 +9,7 @@ use super::{Listing, compose::Assembly, export, failure::Failure, output};
 use crate::{
     config::parse_duration,
     domain::{
+        audit::{Action, Reason},
         client::{AuthenticationMethod, Client, ClientStatus, GrantType, Provenance},
         credential::{ClientSecret, Credential},
         identifier::ClientId,
@@ -142,6 +143,7 @@ pub(super) async fn run(verb: Verb, assembly: &Assembly) -> Result<(), Failure> 
             let id = id.as_deref().map(parse).transpose()?;
             let spec = attributes.spec(name, public, assembly)?;
             let created = authority.create_client(id, spec, now).await?;
+            assembly.by_operator(Action::ClientCreate, |event| event.of_client(&created.client.id));
             output::one(&show(&created.client, created.secret.as_ref()), listing.json)
         }
         Verb::List(listing) => {
@@ -164,15 +166,25 @@ pub(super) async fn run(verb: Verb, assembly: &Assembly) -> Result<(), Failure> 
                 }
                 change(client)
             });
-            output::one(&show(&updated.await?, None), listing.json)
+            let updated = updated.await?;
+            let how = match (enable, disable) {
+                (true, _) => Reason::Enabled,
+                (false, true) => Reason::Disabled,
+                (false, false) => Reason::ByOperator,
+            };
+            assembly.by_operator(Action::ClientUpdate, |event| event.because(how).of_client(&id));
+            output::one(&show(&updated, None), listing.json)
         }
         Verb::RotateSecret { client_id, overlap, listing } => {
             let overlap = overlap.unwrap_or(authority.policy.lifetimes.secret_overlap);
             let rotated = authority.rotate_secret(&parse(&client_id)?, overlap, now).await?;
+            assembly.by_operator(Action::ClientRotateSecret, |event| event.of_client(&rotated.client.id));
             output::one(&show(&rotated.client, rotated.secret.as_ref()), listing.json)
         }
         Verb::Delete { client_id } => {
-            authority.delete_client(&parse(&client_id)?, now).await?;
+            let id = parse(&client_id)?;
+            authority.delete_client(&id, now).await?;
+            assembly.by_operator(Action::ClientDelete, |event| event.of_client(&id));
             output::line(&format!("deleted {client_id}; its grants ended"))
         }
     }

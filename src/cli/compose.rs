@@ -1,11 +1,12 @@
 //! The composition root: from a configuration to an [`Authority`] with real stores, keys and clocks behind it.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use super::failure::Failure;
+use super::{failure::Failure, instance};
 use crate::{
     adapter::{
         assertion::JwtAssertionVerifier,
+        audit::{CountedTrail, Trail},
         entropy::OsEntropy,
         keyring::Keyring,
         master_key::{MasterKey, MasterKeyError},
@@ -13,13 +14,21 @@ use crate::{
         sealer::MasterSealer,
     },
     config::{self, Config, StoreUrl},
-    domain::time::Timestamp,
+    domain::{
+        audit::{Action, Event, Outcome, Reason, Run},
+        time::Timestamp,
+    },
     metrics::Metrics,
-    port::{clock::Clock, entropy::Entropy, store::Family},
+    port::{audit::AuditTrail, clock::Clock, entropy::Entropy, store::Family},
     resource::SystemClock,
     service::Authority,
     store::{Migrations, NotOpened, StoreUrls, Stores, check_url},
 };
+
+/// How long the store of the audit trail may take for what is left; the rest goes to the log.
+pub(super) const TRAIL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the stores may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything that runs.
 pub(super) struct Assembly {
@@ -28,19 +37,20 @@ pub(super) struct Assembly {
     pub(super) keyring: Arc<Keyring>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stores: Stores,
+    pub(super) trail: Arc<Trail>,
     pub(super) passwords: Arc<Argon2Hasher>,
     /// If somebody is to read them.
     pub(super) metrics: Option<Metrics>,
 }
 
 impl Assembly {
-    /// Opens the stores and the keys that the configuration names.
-    pub(super) async fn open(config: Config) -> Result<Self, Failure> {
+    /// Opens the stores and the keys that the configuration names. `instance` writes to the audit trail.
+    pub(super) async fn open(config: Config, instance: &str) -> Result<Self, Failure> {
         check_stores(&config)?;
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new().map_err(|error| Failure::failed(&error))?);
         let master = master_key(&config, &*entropy)?;
         let sealer = Arc::new(MasterSealer::new(&master, entropy.clone()));
-        let stores = open_stores(&config).await?;
+        let stores = open_stores(&config, Migrations::Run).await?;
         let mut metrics = config.metrics.listen.map(|_| Metrics::default());
         let stores = match &mut metrics {
             Some(metrics) => stores.measured(metrics),
@@ -54,6 +64,14 @@ impl Assembly {
         let passwords = Argon2Hasher::new(config.password_hash_concurrency, entropy.clone())
             .map_err(|error| Failure::failed(&error))?;
         let passwords = Arc::new(passwords);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let leave_out = config.audit.leave_out.clone();
+        let trail =
+            Trail::start(stores.audit.clone(), clock.clone(), Run::from_entropy(entropy.name()), instance, leave_out);
+        let events: Arc<dyn AuditTrail> = match &mut metrics {
+            Some(metrics) => Arc::new(CountedTrail::new(trail.clone(), metrics)),
+            None => trail.clone(),
+        };
         let authority = Authority {
             issuer: config.issuer.clone(),
             policy,
@@ -61,17 +79,56 @@ impl Assembly {
             tokens: stores.tokens.clone(),
             accounts: stores.accounts.clone(),
             keys: stores.keys.clone(),
+            audit: stores.audit.clone(),
+            trail: events,
             signer: keyring.clone(),
             assertions: Arc::new(JwtAssertionVerifier),
             sealer,
             passwords: passwords.clone(),
             entropy,
         };
-        Ok(Self { config, authority, keyring, clock: Arc::new(SystemClock), stores, passwords, metrics })
+        Ok(Self { config, authority, keyring, clock, stores, trail, passwords, metrics })
+    }
+
+    /// Notes in the audit trail what an operator did; `about` says to whom.
+    pub(super) fn by_operator(&self, action: Action, about: impl FnOnce(Event) -> Event) {
+        self.authority.record(about(by_operator(self.now(), action)));
+    }
+
+    /// Writes the audit trail to its end, then closes the stores. A store that is stuck does not hold the process.
+    pub(super) async fn close(&self) -> bool {
+        self.trail.close(TRAIL_TIMEOUT).await;
+        tokio::time::timeout(CLOSE_TIMEOUT, self.stores.close()).await.is_ok()
     }
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+const fn by_operator(now: Timestamp, action: Action) -> Event {
+    Event::new(now, action, Outcome::Success, Some(Reason::ByOperator))
+}
+
+/// The way into the audit trail for a command that needs no more than the stores, and perhaps has no master key.
+pub(super) struct CommandTrail(Arc<Trail>);
+
+impl CommandTrail {
+    pub(super) fn start(stores: &Stores) -> Result<Self, Failure> {
+        let entropy = OsEntropy::new().map_err(|error| Failure::failed(&error))?;
+        let run = Run::from_entropy((&entropy as &dyn Entropy).name());
+        let clock = Arc::new(SystemClock);
+        Ok(Self(Trail::start(stores.audit.clone(), clock, run, &instance::of_command(), Vec::new())))
+    }
+
+    /// Notes what an operator did; `about` says to whom.
+    pub(super) fn by_operator(&self, action: Action, about: impl FnOnce(Event) -> Event) {
+        self.0.record(about(by_operator(SystemClock.now(), action)));
+    }
+
+    /// Writes it to its end.
+    pub(super) async fn close(&self) {
+        self.0.close(TRAIL_TIMEOUT).await;
     }
 }
 
@@ -98,16 +155,18 @@ pub(super) fn check_stores(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Opens the stores and brings their schemas up to date.
-pub(super) async fn open_stores(config: &Config) -> Result<Stores, Failure> {
-    let [clients, tokens, accounts, keys] = config.stores.families().map(|(_, url)| Some(url.expose().to_owned()));
-    let urls = StoreUrls { default: String::new(), clients, tokens, accounts, keys };
-    Stores::open_each(&urls, Migrations::Run).await.map_err(|NotOpened { family, error }| {
+/// Opens the stores; `migrations` says what becomes of schemas that are older than this program.
+pub(super) async fn open_stores(config: &Config, migrations: Migrations) -> Result<Stores, Failure> {
+    let [clients, tokens, accounts, keys, audit] =
+        config.stores.families().map(|(_, url)| Some(url.expose().to_owned()));
+    let urls = StoreUrls { default: String::new(), clients, tokens, accounts, keys, audit };
+    Stores::open_each(&urls, migrations).await.map_err(|NotOpened { family, error }| {
         let url = match family {
             Family::Clients => &config.stores.clients,
             Family::Tokens => &config.stores.tokens,
             Family::Accounts => &config.stores.accounts,
             Family::Keys => &config.stores.keys,
+            Family::Audit => &config.stores.audit,
         };
         Failure::store(which(family.as_str(), url), &error)
     })

@@ -7,6 +7,7 @@ use crate::{
     config::{self, Config, StaticPassword},
     domain::{
         account::{User, Username},
+        audit::{Action, Event, Reason},
         client::Provenance,
         identifier::ClientId,
         time::Timestamp,
@@ -23,7 +24,10 @@ use crate::{
 pub(super) async fn declare(authority: &Authority, config: &Config, now: Timestamp) -> Result<(), Failure> {
     for spec in &config.clients {
         match authority.declare_client(spec.id.clone(), specification(spec), spec.secret, now).await {
-            Ok(true) => info!(client_id = %spec.id, "the configuration changed a client"),
+            Ok(true) => {
+                info!(client_id = %spec.id, "the configuration changed a client");
+                by_configuration(authority, now, Action::ClientUpdate, |event| event.of_client(&spec.id));
+            }
             Ok(false) => {}
             Err(error @ ClientError::Taken(_)) => {
                 return Err(Failure::configuration(format!(
@@ -33,13 +37,20 @@ pub(super) async fn declare(authority: &Authority, config: &Config, now: Timesta
             Err(error) => return Err(error.into()),
         }
     }
-    retire(authority, config).await?;
+    retire(authority, config, now).await?;
     for user in &config.users {
         match &user.password {
             StaticPassword::Hash(hash) => match authority.accounts.find_user_by_name(&user.username).await? {
-                None => created(authority.create_user_with_hash(user.username.clone(), hash.clone(), now).await)?,
+                None => created(
+                    authority,
+                    now,
+                    authority.create_user_with_hash(user.username.clone(), hash.clone(), now).await,
+                )?,
                 Some(known) if known.password == *hash => {}
-                Some(known) => authority.set_password_hash(&known, hash).await?,
+                Some(known) => {
+                    authority.set_password_hash(&known, hash).await?;
+                    by_configuration(authority, now, Action::UserSetPassword, |event| event.of_user(&known.id));
+                }
             },
             StaticPassword::Plain(password) => plain(authority, &user.username, password, now).await?,
         }
@@ -47,10 +58,24 @@ pub(super) async fn declare(authority: &Authority, config: &Config, now: Timesta
     Ok(())
 }
 
+/// Notes in the audit trail what the configuration changed; `about` says for whom.
+pub(super) fn by_configuration(
+    authority: &Authority,
+    now: Timestamp,
+    action: Action,
+    about: impl FnOnce(Event) -> Event,
+) {
+    authority.record(about(Event::success(now, action).because(Reason::ByConfiguration)));
+}
+
 /// Another instance that reads the same file may have been first.
-fn created(outcome: Result<User, UserError>) -> Result<(), Failure> {
+fn created(authority: &Authority, now: Timestamp, outcome: Result<User, UserError>) -> Result<(), Failure> {
     match outcome {
-        Ok(_) | Err(UserError::Taken(_)) => Ok(()),
+        Ok(user) => {
+            by_configuration(authority, now, Action::UserCreate, |event| event.of_user(&user.id));
+            Ok(())
+        }
+        Err(UserError::Taken(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -59,7 +84,7 @@ fn created(outcome: Result<User, UserError>) -> Result<(), Failure> {
 async fn plain(authority: &Authority, username: &Username, password: &Secret, now: Timestamp) -> Result<(), Failure> {
     let copy = || Secret::new(password.expose());
     match authority.accounts.find_user_by_name(username).await? {
-        None => created(authority.create_user(username.clone(), copy(), now).await)?,
+        None => created(authority, now, authority.create_user(username.clone(), copy(), now).await)?,
         Some(known) => {
             let fits = async {
                 let place = authority.passwords.place()?;
@@ -67,6 +92,7 @@ async fn plain(authority: &Authority, username: &Username, password: &Secret, no
             };
             if !fits.await.map_err(|error| Failure::failed(&error))? {
                 authority.set_password(username, copy()).await?;
+                by_configuration(authority, now, Action::UserSetPassword, |event| event.of_user(&known.id));
             }
         }
     }
@@ -87,7 +113,7 @@ fn specification(declared: &config::ClientSpec) -> ClientSpec {
 }
 
 /// A client that has left the configuration is disabled, so that it can come back.
-async fn retire(authority: &Authority, config: &Config) -> Result<(), Failure> {
+async fn retire(authority: &Authority, config: &Config, now: Timestamp) -> Result<(), Failure> {
     const PAGE: u32 = 200;
     let mut after: Option<ClientId> = None;
     loop {
@@ -96,6 +122,8 @@ async fn retire(authority: &Authority, config: &Config) -> Result<(), Failure> {
             let declared = config.clients.iter().any(|spec| spec.id == client.id);
             if client.provenance == Provenance::Configured && client.is_active() && !declared {
                 authority.retire_client(client).await?;
+                let disabled = |event: Event| event.because(Reason::Disabled).of_client(&client.id);
+                by_configuration(authority, now, Action::ClientUpdate, disabled);
                 warn!(client_id = %client.id, "the client is no longer in the configuration: disabled");
             }
         }

@@ -8,12 +8,14 @@ use std::{
 
 use super::{
     compose::{Assembly, private_directory},
+    declare::by_configuration,
     failure::Failure,
     output,
 };
 use crate::{
     domain::{
         account::Username,
+        audit::Action,
         client::{AuthenticationMethod, ClientEntry, GrantType},
         guarded::GuardedResource,
         identifier::ClientId,
@@ -74,7 +76,10 @@ async fn first_user(assembly: &Assembly, now: Timestamp) -> Result<Option<Secret
     let password = authority.draw_password();
     let admin = Username::parse("admin").map_err(|error| Failure::failed(&error))?;
     match authority.create_user(admin, Secret::new(password.expose()), now).await {
-        Ok(_) => Ok(Some(password)),
+        Ok(user) => {
+            by_configuration(&assembly.authority, now, Action::UserCreate, |event| event.of_user(&user.id));
+            Ok(Some(password))
+        }
         // Another instance was first, and has said its password.
         Err(UserError::Taken(_)) => Ok(None),
         Err(error) => Err(error.into()),
@@ -107,6 +112,7 @@ async fn worker(assembly: &Assembly, now: Timestamp) -> Result<bool, Failure> {
         Err(ClientError::Taken(_)) => return Ok(secret_file(assembly).exists()),
         Err(error) => return Err(error.into()),
     };
+    by_configuration(&assembly.authority, now, Action::ClientCreate, |event| event.of_client(&created.client.id));
     if let Some(secret) = created.secret {
         // Nothing else may have made it: the store and the master key can be elsewhere.
         private_directory(&assembly.config.data_directory)?;

@@ -7,6 +7,7 @@ use super::{Listing, compose::Assembly, failure::Failure, output};
 use crate::{
     domain::{
         account::Username,
+        audit::Action,
         grant::Grant,
         identifier::{ClientId, GrantId},
         time::Timestamp,
@@ -74,12 +75,18 @@ pub(super) async fn run(verb: Verb, assembly: &Assembly) -> Result<(), Failure> 
         }
         Verb::Revoke { grant_id: None, .. } => {
             let ended = authority.end_everything(now).await?;
+            assembly.by_operator(Action::GrantRevokeAll, |event| event);
             output::line(&format!("revoked {} grants and ended the sessions of {} humans", ended.grants, ended.humans))
         }
         Verb::Revoke { grant_id: Some(grant_id), .. } => {
             let id = GrantId::parse(&grant_id).map_err(Failure::usage)?;
             match authority.revoke_grant(&id, now).await? {
-                Some(_) => output::line(&format!("revoked {id}")),
+                Some(grant) => {
+                    assembly.by_operator(Action::GrantRevoke, |event| {
+                        event.under(&id).of_client(&grant.client_id).of_user(&grant.user_id)
+                    });
+                    output::line(&format!("revoked {id}"))
+                }
                 None => Err(Failure::not_found(format!("there is no grant {id}"))),
             }
         }

@@ -6,15 +6,16 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{
-    Listing, assemble,
-    compose::{check_stores, open_stores},
+    Listing,
+    compose::{Assembly, CommandTrail, check_stores, open_stores},
     failure::Failure,
-    output, read,
+    log, output, read, with,
 };
 use crate::{
     adapter::{entropy::OsEntropy, master_key::MasterKey},
-    domain::{identifier::KeyId, key::KeyPhase},
+    domain::{audit::Action, identifier::KeyId, key::KeyPhase},
     protocol::jose::Algorithm,
+    store::{Migrations, Stores},
 };
 
 #[derive(Debug, Subcommand)]
@@ -82,72 +83,101 @@ pub(super) async fn run(verb: Verb, config: Option<&Path>) -> Result<(), Failure
             MasterKey::generate(&entropy).create(&file, &entropy)?;
             output::line(&format!("wrote {}; keep a copy where the store's backups are not", file.display()))
         }
-        Verb::List(listing) => {
-            let assembly = assemble(config).await?;
-            let rows: Vec<Row> = assembly
-                .keyring
-                .keys(assembly.now())
-                .iter()
-                .map(|(key, phase)| Row {
-                    kid: key.id.as_str().to_owned(),
-                    algorithm: key.algorithm.as_str(),
-                    phase: match phase {
-                        KeyPhase::Pending => "pending",
-                        KeyPhase::Signing => "signing",
-                        KeyPhase::Verifying => "verifying",
-                        KeyPhase::Retired => "retired",
-                    },
-                    created_at: output::rfc3339(key.created_at),
-                    signs_from: output::rfc3339(key.signs_from),
-                })
-                .collect();
-            output::many(&rows, listing.json)
-        }
+        Verb::List(listing) => with(config, async |assembly| list(listing, assembly)).await,
         Verb::Rotate { algorithm, immediately, listing } => {
-            let assembly = assemble(config).await?;
-            let in_use = &assembly.authority.policy.keys.algorithms;
-            let algorithms = match algorithm {
-                Some(one) if in_use.contains(&one) => vec![one],
-                Some(other) => return Err(Failure::usage(format!("no resource uses {other}"))),
-                None => in_use.clone(),
-            };
-            let mut rows = Vec::new();
-            for algorithm in algorithms {
-                let rotation = assembly.keyring.rotate(algorithm, immediately, assembly.now()).await?;
-                rows.push(Rotated {
-                    kid: rotation.id.as_str().to_owned(),
-                    algorithm: algorithm.as_str(),
-                    signs_from: output::rfc3339(rotation.signs_from),
-                    added: rotation.added,
-                });
-            }
-            output::many(&rows, listing.json)
+            with(config, async |assembly| rotate(algorithm, immediately, listing, assembly).await).await
         }
         Verb::Revoke { kid: None, listing, .. } => {
+            log::start_for_command();
             let config = read(config)?;
             check_stores(&config)?;
-            let stores = open_stores(&config).await?;
-            let mut rows = Vec::new();
-            for key in stores.keys.list().await? {
-                stores.keys.remove(&key.id).await?;
-                let kid = key.id.as_str().to_owned();
-                rows.push(Revoked { kid, algorithm: key.algorithm.as_str(), successor: None });
-            }
+            let stores = open_stores(&config, Migrations::Run).await?;
+            let trail = CommandTrail::start(&stores)?;
+            let revoked = revoke_all(listing, &stores, &trail).await;
+            trail.close().await;
             stores.close().await;
-            output::many(&rows, listing.json)
+            revoked
         }
         Verb::Revoke { kid: Some(kid), listing, .. } => {
             let kid = KeyId::parse(&kid).map_err(Failure::usage)?;
-            let assembly = assemble(config).await?;
-            let Some(revocation) = assembly.keyring.revoke(&kid, assembly.now()).await? else {
-                return Err(Failure::not_found(format!("there is no key {kid}")));
-            };
-            let revoked = Revoked {
-                kid: kid.as_str().to_owned(),
-                algorithm: revocation.algorithm.as_str(),
-                successor: revocation.successor.map(|key| key.as_str().to_owned()),
-            };
-            output::one(&revoked, listing.json)
+            with(config, async |assembly| revoke(&kid, listing, assembly).await).await
         }
     }
+}
+
+async fn revoke_all(listing: Listing, stores: &Stores, trail: &CommandTrail) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for key in stores.keys.list().await? {
+        stores.keys.remove(&key.id).await?;
+        trail.by_operator(Action::KeyRevoke, |event| event.about_key(&key.id));
+        let kid = key.id.as_str().to_owned();
+        rows.push(Revoked { kid, algorithm: key.algorithm.as_str(), successor: None });
+    }
+    output::many(&rows, listing.json)
+}
+
+async fn revoke(kid: &KeyId, listing: Listing, assembly: &Assembly) -> Result<(), Failure> {
+    let Some(revocation) = assembly.keyring.revoke(kid, assembly.now()).await? else {
+        return Err(Failure::not_found(format!("there is no key {kid}")));
+    };
+    assembly.by_operator(Action::KeyRevoke, |event| event.about_key(kid));
+    if let Some(successor) = &revocation.successor {
+        assembly.by_operator(Action::KeyAdd, |event| event.about_key(successor));
+    }
+    let revoked = Revoked {
+        kid: kid.as_str().to_owned(),
+        algorithm: revocation.algorithm.as_str(),
+        successor: revocation.successor.map(|key| key.as_str().to_owned()),
+    };
+    output::one(&revoked, listing.json)
+}
+
+fn list(listing: Listing, assembly: &Assembly) -> Result<(), Failure> {
+    let now = assembly.now();
+    let rows: Vec<Row> = assembly
+        .keyring
+        .keys(now)
+        .iter()
+        .map(|(key, phase)| Row {
+            kid: key.id.as_str().to_owned(),
+            algorithm: key.algorithm.as_str(),
+            phase: match phase {
+                KeyPhase::Pending => "pending",
+                KeyPhase::Signing => "signing",
+                KeyPhase::Verifying => "verifying",
+                KeyPhase::Retired => "retired",
+            },
+            created_at: output::rfc3339(key.created_at),
+            signs_from: output::rfc3339(key.signs_from),
+        })
+        .collect();
+    output::many(&rows, listing.json)
+}
+
+async fn rotate(
+    algorithm: Option<Algorithm>,
+    immediately: bool,
+    listing: Listing,
+    assembly: &Assembly,
+) -> Result<(), Failure> {
+    let in_use = &assembly.authority.policy.keys.algorithms;
+    let algorithms = match algorithm {
+        Some(one) if in_use.contains(&one) => vec![one],
+        Some(other) => return Err(Failure::usage(format!("no resource uses {other}"))),
+        None => in_use.clone(),
+    };
+    let mut rows = Vec::new();
+    for algorithm in algorithms {
+        let rotation = assembly.keyring.rotate(algorithm, immediately, assembly.now()).await?;
+        if rotation.added {
+            assembly.by_operator(Action::KeyAdd, |event| event.about_key(&rotation.id));
+        }
+        rows.push(Rotated {
+            kid: rotation.id.as_str().to_owned(),
+            algorithm: algorithm.as_str(),
+            signs_from: output::rfc3339(rotation.signs_from),
+            added: rotation.added,
+        });
+    }
+    output::many(&rows, listing.json)
 }

@@ -24,6 +24,16 @@ use tracing_subscriber::{
 use super::failure::Failure;
 use crate::config::{Log, LogFormat};
 
+/// What a command tells beside its result: what the audit trail cannot keep.
+const OF_COMMANDS: &str = "off,gateward::audit=error";
+
+/// Starts the log of a command that somebody waits for; it says little.
+pub(super) fn start_for_command() {
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(OF_COMMANDS)).with_writer(std::io::stderr);
+    // Only one can be there; whoever was first has it.
+    let _ = log.try_init();
+}
+
 /// Starts the log; what it tells can be changed by the answer.
 pub(super) fn start(log: &Log) -> Result<LogFilter, Failure> {
     let filter =

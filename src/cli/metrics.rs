@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::{compose::Assembly, failure::Failure, output, process};
+use super::{certificate::Certificate, compose::Assembly, failure::Failure, output, process};
 use crate::{
     adapter::{keyring::Keyring, password::Argon2Hasher},
     domain::{key::KeyPhase, time::Timestamp},
@@ -34,11 +34,15 @@ pub(super) fn start(
     listener: Option<TcpListener>,
     app: &App,
     assembly: &mut Assembly,
+    certificate: Option<Arc<Certificate>>,
 ) -> Result<Option<Measured>, Failure> {
     let (Some(listener), Some(mut metrics)) = (listener, assembly.metrics.take()) else { return Ok(None) };
     app.measure(&mut metrics);
     keys(&mut metrics, assembly.keyring.clone(), assembly.clock.clone());
     passwords(&mut metrics, assembly.passwords.clone());
+    if let Some(certificate) = certificate {
+        expiry(&mut metrics, certificate);
+    }
     process::measure(&mut metrics, assembly.now());
     let purges = Purges::new(&mut metrics);
     if let Ok(address) = listener.local_addr() {
@@ -57,6 +61,15 @@ fn keys(metrics: &mut Metrics, keyring: Arc<Keyring>, clock: Arc<dyn Clock>) {
     metrics.readings("gateward_signing_key_age_seconds", "For how long the key of an algorithm has been signing", read);
 }
 
+fn expiry(metrics: &mut Metrics, certificate: Arc<Certificate>) {
+    let read = move || vec![(vec![], certificate.expires().unix() as f64)];
+    metrics.readings(
+        "gateward_certificate_expiry_timestamp_seconds",
+        "When the certificate of this server expires",
+        read,
+    );
+}
+
 fn passwords(metrics: &mut Metrics, passwords: Arc<Argon2Hasher>) {
     let read = move || {
         let load = passwords.load();
@@ -73,7 +86,7 @@ fn passwords(metrics: &mut Metrics, passwords: Arc<Argon2Hasher>) {
 /// What is told about forgetting what has expired.
 #[derive(Debug, Clone)]
 pub(super) struct Purges {
-    forgotten: [Counter; 4],
+    forgotten: [Counter; 5],
     failures: Counter,
     last_success: Gauge,
 }
@@ -82,7 +95,8 @@ impl Purges {
     fn new(metrics: &mut Metrics) -> Self {
         let rows = metrics.counters("gateward_purged_rows", "What had expired and was forgotten");
         Self {
-            forgotten: ["tokens", "accounts", "clients", "tombstones"].map(|kind| rows.with(vec![("kind", kind)])),
+            forgotten: ["tokens", "accounts", "clients", "tombstones", "audit"]
+                .map(|kind| rows.with(vec![("kind", kind)])),
             failures: metrics.counter("gateward_purge_failures", "Purges that a store did not let come to their end"),
             last_success: metrics.gauge(
                 "gateward_purge_last_success_timestamp_seconds",
@@ -94,8 +108,8 @@ impl Purges {
     /// A purge has ended.
     pub(super) fn note(&self, purged: &Result<Purged, StoreError>, now: Timestamp) {
         match purged {
-            Ok(Purged { tokens, accounts, clients, tombstones }) => {
-                for (counter, rows) in self.forgotten.iter().zip([tokens, accounts, clients, tombstones]) {
+            Ok(Purged { tokens, accounts, clients, tombstones, audit }) => {
+                for (counter, rows) in self.forgotten.iter().zip([tokens, accounts, clients, tombstones, audit]) {
                     counter.inc_by(*rows);
                 }
                 self.last_success.set(now.unix());

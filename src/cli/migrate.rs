@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    store::{SchemaState, place, schema_of},
+    store::{Migrations, SchemaState, place, schema_of},
 };
 
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> Result<(), Fai
     if arguments.check {
         return Err(Failure::failed(&Pending(count)));
     }
-    open_stores(config).await?.close().await;
+    open_stores(config, Migrations::Run).await?.close().await;
     output::line("the schema is up to date now")
 }
 

@@ -10,6 +10,7 @@
 //! | 5 | the configuration is wrong or unsafe |
 //! | 6 | the store cannot be reached |
 
+mod audit;
 mod background;
 #[cfg(feature = "sqlite")]
 mod backup;
@@ -26,6 +27,7 @@ mod failure;
 mod gateway;
 mod grant;
 mod healthcheck;
+mod instance;
 mod key;
 mod log;
 mod man;
@@ -80,6 +82,9 @@ enum Verb {
     /// Manage signing keys and the master key.
     #[command(subcommand)]
     Key(key::Verb),
+    /// Look at what happened.
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Look at grants and revoke them.
     #[command(subcommand)]
     Grant(grant::Verb),
@@ -135,10 +140,11 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let config = cli.config.as_deref();
     match cli.verb {
         Verb::Serve => serve::run(read(config)?, config).await,
-        Verb::Client(verb) => client::run(verb, &assemble(config).await?).await,
-        Verb::User(verb) => user::run(verb, &assemble(config).await?).await,
+        Verb::Client(verb) => with(config, async |assembly| client::run(verb, assembly).await).await,
+        Verb::User(verb) => with(config, async |assembly| user::run(verb, assembly).await).await,
         Verb::Key(verb) => key::run(verb, config).await,
-        Verb::Grant(verb) => grant::run(verb, &assemble(config).await?).await,
+        Verb::Audit(verb) => with(config, async |assembly| audit::run(verb, assembly).await).await,
+        Verb::Grant(verb) => with(config, async |assembly| grant::run(verb, assembly).await).await,
         Verb::Config(verb) => config::run(verb, config),
         Verb::Store(verb) => store::run(verb).await,
         #[cfg(feature = "sqlite")]
@@ -147,7 +153,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Restore(arguments) => restore::run(&arguments, read(config)?).await,
         Verb::Migrate(arguments) => migrate::run(arguments, &read(config)?).await,
         Verb::Doctor(arguments) => doctor::run(arguments, config).await,
-        Verb::Purge(listing) => purge::run(listing, &assemble(config).await?).await,
+        Verb::Purge(listing) => with(config, async |assembly| purge::run(listing, assembly).await).await,
         Verb::Healthcheck(arguments) => healthcheck::run(&arguments, &read(config)?).await,
         Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),
@@ -158,7 +164,15 @@ fn read(file: Option<&std::path::Path>) -> Result<Config, Failure> {
     load(file, process_environment()).map_err(|problems| Failure::configuration(&problems))
 }
 
-/// Everything that a command works with. A command changes the store of a server that may be running; it needs no restart.
-async fn assemble(file: Option<&std::path::Path>) -> Result<Assembly, Failure> {
-    Assembly::open(read(file)?).await
+/// Runs a command with everything that it works with, and sees to it that the audit trail hears of it. A command changes the
+/// store of a server that may be running; it needs no restart.
+async fn with(
+    file: Option<&std::path::Path>,
+    command: impl AsyncFnOnce(&Assembly) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    log::start_for_command();
+    let assembly = Assembly::open(read(file)?, &instance::of_command()).await?;
+    let done = command(&assembly).await;
+    assembly.trail.close(compose::TRAIL_TIMEOUT).await;
+    done
 }

@@ -10,6 +10,7 @@ struct Forgotten {
     accounts: u64,
     clients: u64,
     tombstones: u64,
+    audit: u64,
 }
 
 pub(super) async fn run(listing: Listing, assembly: &Assembly) -> Result<(), Failure> {
@@ -19,6 +20,7 @@ pub(super) async fn run(listing: Listing, assembly: &Assembly) -> Result<(), Fai
         accounts: purged.accounts,
         clients: purged.clients,
         tombstones: purged.tombstones,
+        audit: purged.audit,
     };
     output::one(&forgotten, listing.json)
 }

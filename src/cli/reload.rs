@@ -13,6 +13,7 @@ use super::{
     log::LogFilter,
     read,
 };
+use crate::domain::audit::{Action, Event, Outcome, Reason};
 
 /// Settings and sections that are followed.
 const FOLLOWED: &[&str] = &["clients", "log.filter", "users"];
@@ -34,34 +35,44 @@ impl Reload {
                 if let Some(certificate) = &self.certificate {
                     certificate.refresh_now().await;
                 }
-                if let Err(failure) = self.reload().await {
-                    error!(%failure, "the configuration stays as it was");
-                }
+                let (outcome, reason) = match self.reload().await {
+                    Ok(how) => how,
+                    Err(failure) => {
+                        error!(%failure, "the configuration stays as it was");
+                        (Outcome::Refused, Some(Reason::ConfigurationRefused))
+                    }
+                };
+                let event = Event::new(self.assembly.now(), Action::ConfigReload, outcome, reason);
+                self.assembly.authority.record(event);
             }
         })
     }
 
+    /// How it ended, in the words of the audit trail.
+    ///
     /// # Errors
     ///
     /// Why nothing has changed.
-    async fn reload(&self) -> Result<(), Failure> {
+    async fn reload(&self) -> Result<(Outcome, Option<Reason>), Failure> {
         let next = read(self.file.as_deref())?;
         refuse_unsafe(&next, "not safe")?;
         self.log.set(&next.log)?;
         // Compared with what the server was started with: the rest of that is in force until it ends.
         let later: Vec<String> =
             self.assembly.config.changes(&next).into_iter().filter(|setting| !is_followed(setting)).collect();
+        let mut outcome = Outcome::Success;
         if later.iter().any(|setting| setting.starts_with("resources")) {
             warn!("clients and users stay as they were: they may be for resources that are not known before a restart");
         } else if let Err(failure) = declare(&self.assembly.authority, &next, self.assembly.now()).await {
             error!(%failure, "not every client and user follows the configuration: the next SIGHUP tries again");
+            outcome = Outcome::Failed;
         }
         if later.is_empty() {
             info!("the configuration was read again");
         } else {
             warn!(settings = later.join(", "), "the configuration was read again; some settings need a restart");
         }
-        Ok(())
+        Ok((outcome, (!later.is_empty()).then_some(Reason::RestartNeeded)))
     }
 }
 

@@ -8,11 +8,11 @@ use super::{
     backup::{master_key, the_file},
     compose::Assembly,
     failure::Failure,
-    output,
+    instance, log, output,
 };
 use crate::{
     config::{Config, MasterKey, StoreUrl, Stores},
-    domain::time::Timestamp,
+    domain::{audit::Action, time::Timestamp},
     store::{Draft, Keeper},
 };
 
@@ -40,6 +40,7 @@ pub(super) async fn run(arguments: &Arguments, mut config: Config) -> Result<(),
             store.display()
         )));
     }
+    log::start_for_command();
     let draft = Draft::of(&arguments.file, &store).await?;
     let key = master_key(&config);
     // A new one would open nothing.
@@ -69,10 +70,12 @@ pub(super) async fn run(arguments: &Arguments, mut config: Config) -> Result<(),
 async fn try_out(draft: &Draft, mut config: Config) -> Result<(usize, Timestamp), Failure> {
     let url = StoreUrl::parse(&format!("sqlite:{}", draft.path().display())).map_err(Failure::configuration)?;
     config.stores = Stores::all_in(&url);
-    let assembly = Assembly::open(config).await?;
+    let assembly = Assembly::open(config, &instance::of_command()).await?;
     let now = assembly.now();
     let keys = assembly.keyring.keys(now).len();
-    assembly.stores.close().await;
+    // Into the draft itself: it is true if and only if the draft becomes the store.
+    assembly.by_operator(Action::StoreRestore, |event| event);
+    assembly.close().await;
     Ok((keys, now))
 }
 

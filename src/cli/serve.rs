@@ -17,11 +17,12 @@ use super::{
     declare::declare,
     development,
     failure::Failure,
-    gateway, log, metrics, output,
+    gateway, instance, log, metrics, output,
     reload::Reload,
 };
 use crate::{
     config::{self, Config, Mode},
+    domain::audit::{Action, Event},
     http::{
         AddressBlocks, App, HttpOptions, TrustedProxies,
         limits::{LimitOptions, Rates},
@@ -30,9 +31,6 @@ use crate::{
     },
     resource::SystemClock,
 };
-
-/// How long the store may take to close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a client may take nothing of what it is told. Long enough for a network that changes, no more: it holds a connection to
 /// the server behind.
@@ -51,9 +49,10 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
     let listeners = listen(&config).await?;
     let metrics_listener = metrics::listen(config.metrics.listen).await?;
     let certificate = Certificate::open(&config, Arc::new(SystemClock))?;
-    let mut assembly = Assembly::open(config).await?;
+    let instance = instance::of_server(&config, listeners.first().and_then(|listener| listener.local_addr().ok()));
+    let mut assembly = Assembly::open(config, &instance).await?;
     let now = assembly.now();
-    assembly.keyring.maintain(now).await?;
+    background::maintain_keys(&assembly.authority, &assembly.keyring, now).await?;
     declare(&assembly.authority, &assembly.config, now).await?;
     let (shutdown, hangups) = (shutdown_signal()?, signal(SignalKind::hangup())?);
     let options = HttpOptions {
@@ -71,7 +70,7 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
     let routes = gateway.around(router(&app), &app);
     #[cfg(feature = "otlp")]
     let traces = super::traces::start(&assembly.config.traces, &app)?;
-    let measured = metrics::start(metrics_listener, &app, &mut assembly)?;
+    let measured = metrics::start(metrics_listener, &app, &mut assembly, certificate.clone())?;
     let assembly = Arc::new(assembly);
     let mut background = background::start(&app, &assembly, measured);
     background.extend(certificate.as_ref().map(background::follow_certificate));
@@ -103,6 +102,7 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
         grace: server.shutdown_grace,
         ..ServeOptions::default()
     };
+    assembly.trail.begin(assembly.now()).await;
     let drained = serve(&app, routes, listeners, serve_options, shutdown).await;
     for task in background {
         task.abort();
@@ -111,12 +111,13 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
         Drained::Completely => info!("every request was finished"),
         Drained::TimedOut => warn!("some requests were cut off: shutdown_grace was over"),
     }
+    assembly.authority.record(Event::success(assembly.now(), Action::ServerStop));
     #[cfg(feature = "otlp")]
     if let Some(traces) = traces {
         traces.finish().await;
     }
     // Everything that was answered is on the disk; a store that is stuck does not hold the process.
-    if tokio::time::timeout(CLOSE_TIMEOUT, assembly.stores.close()).await.is_err() {
+    if !assembly.close().await {
         warn!("the store did not close in time");
     }
     Ok(())

@@ -49,6 +49,7 @@ enum FamilyName {
     Tokens,
     Accounts,
     Keys,
+    Audit,
 }
 
 impl FamilyName {
@@ -58,6 +59,7 @@ impl FamilyName {
             Self::Tokens => Family::Tokens,
             Self::Accounts => Family::Accounts,
             Self::Keys => Family::Keys,
+            Self::Audit => Family::Audit,
         }
     }
 }

@@ -7,7 +7,10 @@ use serde::Serialize;
 
 use super::{Listing, compose::Assembly, export, failure::Failure, output};
 use crate::{
-    domain::account::{User, UserStatus, Username},
+    domain::{
+        account::{User, UserStatus, Username},
+        audit::Action,
+    },
     port::store::Page,
     protocol::secret::Secret,
 };
@@ -62,20 +65,26 @@ pub(super) async fn run(verb: Verb, assembly: &Assembly) -> Result<(), Failure> 
     match verb {
         Verb::Create { username, password_stdin, listing } => {
             let (name, password) = (parse(&username)?, password(assembly, password_stdin)?);
-            authority.create_user(name.clone(), Secret::new(password.expose()), now).await?;
+            let user = authority.create_user(name.clone(), Secret::new(password.expose()), now).await?;
+            assembly.by_operator(Action::UserCreate, |event| event.of_user(&user.id));
             tell(&name, (!password_stdin).then_some(&password), listing)
         }
         Verb::SetPassword { username, password_stdin, listing } => {
             let (name, password) = (parse(&username)?, password(assembly, password_stdin)?);
             authority.set_password(&name, Secret::new(password.expose())).await?;
+            note(assembly, Action::UserSetPassword, &name).await?;
             tell(&name, (!password_stdin).then_some(&password), listing)
         }
         Verb::Disable { username } => {
-            authority.disable_user(&parse(&username)?, now).await?;
+            let name = parse(&username)?;
+            authority.disable_user(&name, now).await?;
+            note(assembly, Action::UserDisable, &name).await?;
             output::line(&format!("disabled {username}; sessions and grants ended"))
         }
         Verb::Enable { username } => {
-            authority.enable_user(&parse(&username)?).await?;
+            let name = parse(&username)?;
+            authority.enable_user(&name).await?;
+            note(assembly, Action::UserEnable, &name).await?;
             output::line(&format!("enabled {username}"))
         }
         Verb::List(listing) => {
@@ -95,6 +104,13 @@ async fn every_user(assembly: &Assembly) -> Result<Vec<User>, Failure> {
         after = Some(last.username.clone());
         users.extend(page);
     }
+}
+
+/// Accounts are not removed, so who was changed a moment ago is still there.
+async fn note(assembly: &Assembly, action: Action, name: &Username) -> Result<(), Failure> {
+    let user = assembly.authority.user(name).await?;
+    assembly.by_operator(action, |event| event.of_user(&user.id));
+    Ok(())
 }
 
 fn parse(username: &str) -> Result<Username, Failure> {

@@ -10,6 +10,7 @@
 //!   -> Config                                          policy() for the rules, check_safety() for production
 //! ```
 
+mod audit;
 mod changes;
 mod clients;
 mod declaration;
@@ -54,6 +55,7 @@ use environment::Environment;
 use reader::{Context, Reader};
 
 pub use self::{
+    audit::Audit,
     clients::ClientSpec,
     declaration::{ClientDeclaration, UserDeclaration, declare_clients, declare_users},
     gateway::Gateway,
@@ -132,6 +134,8 @@ pub struct Config {
     pub log: Log,
     pub metrics: Metrics,
     pub traces: Traces,
+    /// What is kept of what happened.
+    pub audit: Audit,
     /// How requests cross to the MCP servers behind.
     pub gateway: Gateway,
     pub resources: Resources,
@@ -236,6 +240,7 @@ impl Config {
         let log = root.section("log").and_then(Log::read);
         let traces = root.section("traces").and_then(Traces::read);
         let metrics = root.section("metrics").and_then(Metrics::read);
+        let audit = root.section("audit").and_then(Audit::read);
         let clients = clients::read(root, resources.as_ref());
         let users = users::read(root);
         let ((registration, registration_rate), (login, password_hash_concurrency)) = (registration?, login?);
@@ -259,6 +264,7 @@ impl Config {
             log: log?,
             metrics: metrics?,
             traces: traces?,
+            audit: audit?,
             gateway: gateway?,
             resources: resources?,
             guarded: guarded?,
@@ -297,6 +303,7 @@ impl Config {
                 },
                 algorithms,
             },
+            audit_retention: self.audit.retention,
         }
     }
 

@@ -78,14 +78,15 @@ pub struct Stores {
     pub tokens: StoreUrl,
     pub accounts: StoreUrl,
     pub keys: StoreUrl,
+    pub audit: StoreUrl,
     /// The longest that a copy of a client is used when the store is on another machine; zero: none are kept.
     pub client_copies: Duration,
 }
 
 impl Stores {
     pub(super) fn read(section: Reader<'_>, data_directory: &Path) -> Option<Self> {
-        let [main, clients, tokens, accounts, keys] =
-            ["url", "clients", "tokens", "accounts", "keys"].map(|key| section.optional(key, StoreUrl::parse));
+        let [main, clients, tokens, accounts, keys, audit] =
+            ["url", "clients", "tokens", "accounts", "keys", "audit"].map(|key| section.optional(key, StoreUrl::parse));
         let main = main?.unwrap_or_else(|| StoreUrl::embedded(data_directory));
         let client_copies = section.duration("client_copies", 0, LONGEST_COPY);
         let or_main = |url: Option<StoreUrl>| url.unwrap_or_else(|| main.clone());
@@ -94,6 +95,7 @@ impl Stores {
             tokens: or_main(tokens?),
             accounts: or_main(accounts?),
             keys: or_main(keys?),
+            audit: or_main(audit?),
             client_copies: client_copies?,
         })
     }
@@ -101,13 +103,19 @@ impl Stores {
     /// Everything in one store.
     #[must_use]
     pub fn all_in(url: &StoreUrl) -> Self {
-        let [clients, tokens, accounts, keys] = [(); 4].map(|()| url.clone());
-        Self { clients, tokens, accounts, keys, client_copies: Duration::ZERO }
+        let [clients, tokens, accounts, keys, audit] = [(); 5].map(|()| url.clone());
+        Self { clients, tokens, accounts, keys, audit, client_copies: Duration::ZERO }
     }
 
     /// Each family with its store.
-    pub fn families(&self) -> [(&'static str, &StoreUrl); 4] {
-        [("clients", &self.clients), ("tokens", &self.tokens), ("accounts", &self.accounts), ("keys", &self.keys)]
+    pub fn families(&self) -> [(&'static str, &StoreUrl); 5] {
+        [
+            ("clients", &self.clients),
+            ("tokens", &self.tokens),
+            ("accounts", &self.accounts),
+            ("keys", &self.keys),
+            ("audit", &self.audit),
+        ]
     }
 }
 

@@ -7,6 +7,7 @@ pub mod access;
 pub mod account;
 pub mod address;
 pub mod assertion;
+pub mod audit;
 pub mod authorization;
 pub mod client;
 pub mod code;

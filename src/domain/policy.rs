@@ -17,6 +17,8 @@ pub struct Policy {
     pub client_lockout: ClientLockoutPolicy,
     pub consent: ConsentPolicy,
     pub keys: KeyPolicy,
+    /// How long the audit trail is kept.
+    pub audit_retention: Duration,
 }
 
 /// How long things live.

@@ -10,7 +10,8 @@ use url::{Url, form_urlencoded};
 
 use super::{
     App,
-    extract::{Browser, FormRejection, Now, PostedForm},
+    audit::Scene,
+    extract::{Browser, FormRejection, PostedForm},
     html::{html, see_other, set_cookie},
     interaction::{FormAnswer, authorize_again, note_attempt, open, unaddressed, unreadable_form},
     page::{
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::Action,
         client::Provenance,
         correlation::AttemptId,
         redirect::RedirectKind,
@@ -38,7 +40,7 @@ use crate::{
 };
 
 /// A request arrives.
-pub(super) async fn authorize(State(app): State<App>, Now(now): Now, Browser(browser): Browser, uri: Uri) -> Response {
+pub(super) async fn authorize(State(app): State<App>, scene: Scene, Browser(browser): Browser, uri: Uri) -> Response {
     let attempt = app.authority().new_attempt();
     note_attempt(attempt);
     let request = match AuthorizationRequest::parse(uri.query().unwrap_or_default().as_bytes()) {
@@ -47,8 +49,10 @@ pub(super) async fn authorize(State(app): State<App>, Now(now): Now, Browser(bro
     };
     let known = browser.is_some();
     let browser = browser.unwrap_or_else(|| app.authority().new_browser());
-    let next = app.authority().begin(attempt, request, &browser, now).await;
-    let mut response = show(&app, attempt, next);
+    let report = scene.report(&app, Action::Authorize).in_attempt(attempt);
+    let report = report.claiming(request.client_id.as_deref().unwrap_or_default());
+    let next = app.authority().begin(attempt, request, &browser, scene.now).await;
+    let mut response = show(&app, attempt, report.tell(next));
     if !known {
         set_cookie(&app, response.headers_mut(), &browser, None);
     }
@@ -67,7 +71,7 @@ pub(super) async fn authorize_posted(State(app): State<App>, request: Request) -
 /// The next step after a login.
 pub(super) async fn consent_page(
     State(app): State<App>,
-    Now(now): Now,
+    scene: Scene,
     Browser(browser): Browser,
     uri: Uri,
 ) -> Response {
@@ -75,24 +79,26 @@ pub(super) async fn consent_page(
         Ok(form) => form,
         Err(error) => return unreadable_form(app.authority().new_attempt(), FormRejection::Malformed(error)),
     };
-    match open(&app, &form, browser, now) {
+    match open(&app, &scene, &form, browser) {
         Ok((interaction, browser)) => {
             let attempt = interaction.attempt();
-            show(&app, attempt, app.authority().proceed(interaction, &browser, now).await)
+            let report = scene.report(&app, Action::Authorize).of(&interaction);
+            show(&app, attempt, report.tell(app.authority().proceed(interaction, &browser, scene.now).await))
         }
         Err(page) => *page,
     }
 }
 
 /// The human decided.
-pub(super) async fn decide(State(app): State<App>, Now(now): Now, answer: FormAnswer) -> Response {
+pub(super) async fn decide(State(app): State<App>, scene: Scene, answer: FormAnswer) -> Response {
     let attempt = answer.interaction.attempt();
     let decision = match answer.form.get("decision") {
         Some("approve") => Decision::Approve,
         Some("deny") => Decision::Deny,
         Some(_) | None => return unaddressed(&app, attempt, &Unaddressed::Interaction(BrokenInteraction::Unreadable)),
     };
-    match app.authority().decide(answer.interaction, decision, &answer.browser, now).await {
+    let report = scene.report(&app, Action::UserConsent).of(&answer.interaction);
+    match report.tell(app.authority().decide(answer.interaction, decision, &answer.browser, scene.now).await) {
         Ok(issued) => return_code(&app, &issued),
         Err(error) => refuse(&app, attempt, error),
     }

@@ -5,10 +5,11 @@
 //! 3. A wrong credential is counted, and one too many locks the client out at this address.
 //! 4. A client that gets what it asks for has an allowance of its own from then on.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::borrow::Cow;
 
 use super::{
     App,
+    audit::Scene,
     limits::{Class, Sender, TooEarly},
     rejections::Rejection,
     respond::log_failure,
@@ -34,53 +35,51 @@ pub enum ClientRefusal {
 pub(super) struct Caller<'a> {
     app: &'a App,
     class: Class,
-    address: IpAddr,
+    scene: &'a Scene,
     claimed: Cow<'a, str>,
 }
 
 impl<'a> Caller<'a> {
-    pub(super) fn new(app: &'a App, class: Class, address: IpAddr, presented: &'a PresentedClient) -> Self {
-        Self { app, class, address, claimed: presented.claimed().unwrap_or_default() }
+    pub(super) fn new(app: &'a App, scene: &'a Scene, class: Class, presented: &'a PresentedClient) -> Self {
+        Self { app, class, scene, claimed: presented.claimed().unwrap_or_default() }
     }
 
     fn sender(&self) -> Sender<'_> {
-        Sender { block: AddressBlock::of(self.address), client: self.claimed.as_bytes() }
+        Sender { block: AddressBlock::of(self.scene.address), client: self.claimed.as_bytes() }
     }
 
     /// Lets it prove who it is, if it may ask at all.
-    pub(super) async fn authenticate(
-        &self,
-        presented: &PresentedClient,
-        now: Timestamp,
-    ) -> Result<AuthenticatedClient, ClientRefusal> {
-        self.admit(now)?;
-        match self.app.authority().authenticate(presented, now).await {
+    pub(super) async fn authenticate(&self, presented: &PresentedClient) -> Result<AuthenticatedClient, ClientRefusal> {
+        self.admit()?;
+        match self.app.authority().authenticate(presented, self.scene.now).await {
             Ok(client) => Ok(client),
-            Err(error) => Err(self.failed(error, now).await),
+            Err(error) => Err(self.failed(error).await),
         }
     }
 
-    fn admit(&self, now: Timestamp) -> Result<(), ClientRefusal> {
+    fn admit(&self) -> Result<(), ClientRefusal> {
         let limits = self.app.limits();
-        if let Some(until) = limits.locked_out(self.sender(), now) {
-            return Err(self.locked_out(until, now));
+        if let Some(until) = limits.locked_out(self.sender(), self.scene.now) {
+            return Err(self.locked_out(until));
         }
-        limits.admit_client(self.class, self.sender(), self.address).map_err(|early| {
+        limits.admit_client(self.class, self.sender(), self.scene.address).map_err(|early| {
             self.app.rejections().note(Rejection::TooOften);
             ClientRefusal::TooOften(early)
         })
     }
 
     /// What its failure means for the next time.
-    async fn failed(&self, error: AuthenticateError, now: Timestamp) -> ClientRefusal {
+    async fn failed(&self, error: AuthenticateError) -> ClientRefusal {
+        self.scene.not_believed(self.app, &self.claimed, &error);
         if error.is_wrong_credential() && self.app.limits().may_write_failure() {
-            let block = AddressBlock::of(self.address);
+            let Scene { now, address, .. } = *self.scene;
+            let block = AddressBlock::of(address);
             match self.app.authority().count_wrong_credential(&self.claimed, block, now).await {
                 Ok(None) => {}
                 Ok(Some(until)) => {
-                    tracing::warn!(client_id = &*self.claimed, address = %self.address, "a client is locked out where it is");
+                    tracing::warn!(client_id = &*self.claimed, %address, "a client is locked out where it is");
                     self.app.limits().lock_out(self.sender(), until);
-                    return self.locked_out(until, now);
+                    return self.locked_out(until);
                 }
                 // It stays what it was: a wrong credential.
                 Err(error) => log_failure(&error),
@@ -94,8 +93,9 @@ impl<'a> Caller<'a> {
         self.app.limits().prove(self.sender());
     }
 
-    fn locked_out(&self, until: Timestamp, now: Timestamp) -> ClientRefusal {
+    fn locked_out(&self, until: Timestamp) -> ClientRefusal {
         self.app.rejections().note(Rejection::LockedOut);
-        ClientRefusal::LockedOut(TooEarly::until(until, now))
+        self.scene.locked_out(self.app, &self.claimed);
+        ClientRefusal::LockedOut(TooEarly::until(until, self.scene.now))
     }
 }

@@ -3,18 +3,19 @@
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::StatusCode,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 
 use super::{
     App,
-    extract::{Browser, FormRejection, Now, PostedForm},
+    audit::Scene,
+    extract::{Browser, FormRejection, PostedForm},
     html::error_page,
     respond::{ErrorText, error_page_of, status_of},
     router::path,
 };
 use crate::{
-    domain::{correlation::AttemptId, time::Timestamp},
+    domain::{audit::Action, correlation::AttemptId},
     protocol::{authorization::AuthorizationRequest, form::Form},
     service::{
         authorize::Unaddressed,
@@ -36,11 +37,11 @@ impl FromRequest<App> for FormAnswer {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        let Ok(Now(now)) = Now::from_request_parts(&mut parts, app).await;
+        let scene = Scene::from_request_parts(&mut parts, app).await.map_err(IntoResponse::into_response)?;
         let Ok(Browser(browser)) = Browser::from_request_parts(&mut parts, app).await;
         let read = PostedForm::read(Request::from_parts(parts, body), app).await;
         let form = read.map_err(|rejection| unreadable_form(app.authority().new_attempt(), rejection))?.form;
-        let (interaction, browser) = open(app, &form, browser, now).map_err(|page| *page)?;
+        let (interaction, browser) = open(app, &scene, &form, browser).map_err(|page| *page)?;
         Ok(Self { form, interaction, browser })
     }
 }
@@ -53,12 +54,12 @@ pub(super) fn note_attempt(attempt: AttemptId) {
 /// Reads the sealed request that a form or link carries; a page for the human if it continues nothing.
 pub(super) fn open(
     app: &App,
+    scene: &Scene,
     form: &Form,
     browser: Option<BrowserToken>,
-    now: Timestamp,
 ) -> Result<(Interaction, BrowserToken), Box<Response>> {
     let sealed = form.get("request").unwrap_or_default();
-    let opened = app.authority().open_interaction(sealed, browser.as_ref(), now);
+    let opened = app.authority().open_interaction(sealed, browser.as_ref(), scene.now);
     // If it opened for this browser, there is one.
     let opened = opened.and_then(|interaction| match browser {
         Some(browser) => Ok((interaction, browser)),
@@ -71,6 +72,7 @@ pub(super) fn open(
         }
         Err(broken) => {
             let attempt = app.authority().attempt_of(sealed).unwrap_or_else(|| app.authority().new_attempt());
+            let broken = scene.report(app, Action::Authorize).in_attempt(attempt).refused(broken);
             Err(Box::new(unaddressed(app, attempt, &Unaddressed::Interaction(broken))))
         }
     }

@@ -5,6 +5,7 @@
 
 mod about;
 mod admission;
+mod audit;
 mod authorize;
 mod client;
 mod discovery;
@@ -165,6 +166,11 @@ impl App {
         let traffic = Traffic::new(metrics, self.authority().issuer.path());
         // Whoever does it twice gets the figures of the first time.
         let _ = self.0.traffic.set(traffic);
+        let app = self.clone();
+        metrics.totals("gateward_rejections", "What a limit of the door turned away, and which", move || {
+            let count = |why: Rejection| (vec![("reason", why.as_str())], app.rejections().count(why) as f64);
+            Rejection::ALL.map(count).into()
+        });
     }
 
     /// Counts a connection for as long as what is returned is kept; `None` if nobody counts.

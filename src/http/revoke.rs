@@ -7,25 +7,29 @@ use axum::{
 
 use super::{
     App,
+    audit::Scene,
     client::Caller,
-    extract::{Now, Peer, PostedForm},
+    extract::PostedForm,
     limits::Class,
     respond::{TokenQueryFailure, no_store},
 };
-use crate::protocol::{client_authentication::present, revocation::TokenQuery};
+use crate::{
+    domain::audit::Action,
+    protocol::{client_authentication::present, revocation::TokenQuery},
+};
 
 pub(super) async fn post(
     State(app): State<App>,
-    Now(now): Now,
-    Peer(address): Peer,
+    scene: Scene,
     request: Request,
 ) -> Result<Response, TokenQueryFailure> {
-    let authority = app.authority();
     let read = PostedForm::read(request, &app).await?;
     let presented = present(read.authorization(), &read.form)?;
-    let caller = Caller::new(&app, Class::TokenQuery, address, &presented);
-    let client = caller.authenticate(&presented, now).await?;
-    authority.revoke(&client, &TokenQuery::try_from(&read.form)?, now).await?;
+    let caller = Caller::new(&app, &scene, Class::TokenQuery, &presented);
+    let client = caller.authenticate(&presented).await?;
+    let query = TokenQuery::try_from(&read.form)?;
+    let report = scene.report(&app, Action::TokenRevoke).by(client.client());
+    report.tell(app.authority().revoke(&client, &query, scene.now).await)?;
     // Whoever presents no more than a public client's name has proven nothing.
     if !client.client().is_public() {
         caller.succeeded();

@@ -9,8 +9,8 @@ use url::form_urlencoded;
 
 use super::{
     App,
+    audit::Scene,
     authorize::log_in_page,
-    extract::{Now, Peer},
     html::{error_page, html, see_other, set_cookie},
     interaction::{FormAnswer, authorize_again, unaddressed},
     page::{login::LoginProblem, signed_out::SignedOutPage},
@@ -19,7 +19,7 @@ use super::{
     router::path,
 };
 use crate::{
-    domain::{correlation::AttemptId, time::Timestamp},
+    domain::{audit::Action, correlation::AttemptId, time::Timestamp},
     protocol::{authorization::AuthorizationRequest, form::Form, secret::Secret},
     service::{
         authorize::{Addressed, AuthorizeError, Next, Unaddressed},
@@ -29,12 +29,14 @@ use crate::{
 };
 
 /// Somebody logs in.
-pub(super) async fn log_in(State(app): State<App>, Now(now): Now, Peer(address): Peer, answer: FormAnswer) -> Response {
+pub(super) async fn log_in(State(app): State<App>, scene: Scene, answer: FormAnswer) -> Response {
+    let Scene { now, address, .. } = scene;
     let FormAnswer { form, interaction, browser } = answer;
     let username = form.get("username").unwrap_or_default();
     let password = Secret::new(form.get("password").unwrap_or_default());
     let attempt = LogInAttempt { username, password, address };
-    match app.authority().log_in(interaction.clone(), attempt, &browser, now).await {
+    let report = scene.report(&app, Action::UserLogin).of(&interaction);
+    match report.tell(app.authority().log_in(interaction.clone(), attempt, &browser, now).await) {
         Ok(logged_in) => {
             let sealed = app.authority().seal_interaction(&logged_in.interaction);
             let query = form_urlencoded::Serializer::new(String::new()).append_pair("request", &sealed).finish();
@@ -58,7 +60,7 @@ async fn ask_again(
 ) -> Response {
     let attempt = interaction.attempt();
     let (problem, status) = match error {
-        LogInError::WrongCredentials => (LoginProblem::WrongCredentials, StatusCode::FORBIDDEN),
+        LogInError::WrongCredentials { .. } => (LoginProblem::WrongCredentials, StatusCode::FORBIDDEN),
         LogInError::TooManyAttempts { until } => {
             app.rejections().note(Rejection::TooManyLogins);
             let minutes = until.since(now).as_secs().div_ceil(60);
@@ -103,8 +105,13 @@ fn try_later(attempt: AttemptId, error: &(dyn std::error::Error + 'static)) -> R
 }
 
 /// Somebody leaves, perhaps so that somebody else can go on with the request.
-pub(super) async fn log_out(State(app): State<App>, FormAnswer { interaction, browser, .. }: FormAnswer) -> Response {
-    if let Err(error) = app.authority().log_out(&browser).await {
+pub(super) async fn log_out(
+    State(app): State<App>,
+    scene: Scene,
+    FormAnswer { interaction, browser, .. }: FormAnswer,
+) -> Response {
+    let report = scene.report(&app, Action::UserLogout).of(&interaction);
+    if let Err(error) = report.tell(app.authority().log_out(&browser).await) {
         return try_later(interaction.attempt(), &error);
     }
     let mut response = see_other(&format!("{}?{}", app.path(path::SIGNED_OUT), interaction.request.to_query()));

@@ -8,30 +8,36 @@ use axum::{
 
 use super::{
     App,
+    audit::Scene,
     client::Caller,
-    extract::{Now, Peer, PostedForm},
+    extract::PostedForm,
     limits::Class,
     respond::{TokenFailure, json, no_store},
 };
-use crate::protocol::{client_authentication::present, token::TokenRequest};
+use crate::{
+    domain::audit::Action,
+    protocol::{client_authentication::present, token::TokenRequest},
+};
 
-pub(super) async fn post(
-    State(app): State<App>,
-    Now(now): Now,
-    Peer(address): Peer,
-    request: Request,
-) -> Result<Response, TokenFailure> {
-    let authority = app.authority();
+pub(super) async fn post(State(app): State<App>, scene: Scene, request: Request) -> Result<Response, TokenFailure> {
+    let (authority, now) = (app.authority(), scene.now);
     let read = PostedForm::read(request, &app).await?;
     let token_request = TokenRequest::try_from(&read.form)?;
     let presented = present(read.authorization(), &read.form)?;
-    let caller = Caller::new(&app, Class::Token, address, &presented);
-    let client = caller.authenticate(&presented, now).await?;
-    let response = match token_request {
-        TokenRequest::AuthorizationCode(exchange) => authority.redeem(&client, &exchange, now).await?,
-        TokenRequest::RefreshToken(refresh) => authority.refresh(&client, &refresh, now).await?,
-        TokenRequest::ClientCredentials(request) => authority.client_credentials(&client, &request, now).await?,
+    let caller = Caller::new(&app, &scene, Class::Token, &presented);
+    let client = caller.authenticate(&presented).await?;
+    let report = |action| scene.report(&app, action).by(client.client());
+    let issued = match token_request {
+        TokenRequest::AuthorizationCode(exchange) => {
+            report(Action::TokenCode).tell(authority.redeem(&client, &exchange, now).await)?
+        }
+        TokenRequest::RefreshToken(refresh) => {
+            report(Action::TokenRefresh).tell(authority.refresh(&client, &refresh, now).await)?
+        }
+        TokenRequest::ClientCredentials(request) => {
+            report(Action::TokenClientCredentials).tell(authority.client_credentials(&client, &request, now).await)?
+        }
     };
     caller.succeeded();
-    Ok(no_store(json(StatusCode::OK, &response)))
+    Ok(no_store(json(StatusCode::OK, &issued.response)))
 }

@@ -21,7 +21,7 @@ use crate::{
         correlation::AttemptId,
         credential::{AuthorizationCode, Credential},
         grant::Grant,
-        identifier::GrantId,
+        identifier::{ClientId, GrantId, UserId},
         redirect::{MatchedRedirect, RedirectMismatch},
         resource::Resource,
         scope::Scope,
@@ -57,6 +57,9 @@ pub enum Unaddressed {
 /// Where the answer to a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addressee {
+    pub client: ClientId,
+    /// Who is in front of the browser, as far as that is known yet.
+    pub user: Option<UserId>,
     pub redirect: MatchedRedirect,
     /// Returned byte for byte.
     pub state: Option<String>,
@@ -124,6 +127,7 @@ pub struct ConsentView {
 #[derive(Debug)]
 pub struct CodeIssued {
     pub code: Credential<AuthorizationCode>,
+    pub grant: GrantId,
     pub to: Addressee,
 }
 
@@ -138,12 +142,19 @@ pub enum Decision {
 struct Judged {
     client: Client,
     authorization: Authorization,
+    /// Known after step 3.
+    user: Option<UserId>,
 }
 
 impl Judged {
     fn addressee(&self) -> Box<Addressee> {
         let Authorization { redirect, state, .. } = &self.authorization;
-        Box::new(Addressee { redirect: redirect.clone(), state: state.clone() })
+        Box::new(Addressee {
+            client: self.client.id.clone(),
+            user: self.user.clone(),
+            redirect: redirect.clone(),
+            state: state.clone(),
+        })
     }
 
     fn fail(&self, why: impl Into<Addressed>) -> AuthorizeError {
@@ -175,9 +186,10 @@ impl Authority {
         browser: &BrowserToken,
         now: Timestamp,
     ) -> Result<Next, AuthorizeError> {
-        let judged = self.judge(&interaction.request).await?;
-        let Judged { client, authorization } = &judged;
+        let mut judged = self.judge(&interaction.request).await?;
         let session = self.session(browser, now).await.map_err(|e| judged.fail(e))?;
+        judged.user = session.as_ref().map(|(session, _)| session.user_id.clone());
+        let Judged { client, authorization, .. } = &judged;
         let login =
             session.as_ref().map(|(session, _)| Login { auth_time: session.auth_time, fresh: interaction.fresh_login });
         let Some((session, user)) = session.filter(|_| !authorization::needs_login(authorization, login, now)) else {
@@ -219,10 +231,11 @@ impl Authority {
         browser: &BrowserToken,
         now: Timestamp,
     ) -> Result<CodeIssued, AuthorizeError> {
-        let judged = self.judge(&interaction.request).await?;
+        let mut judged = self.judge(&interaction.request).await?;
         // What the human saw is what they agree to, whatever the client has changed since.
         interaction.asked_consent(&judged.client, &judged.authorization).map_err(Unaddressed::Interaction)?;
         let session = self.session(browser, now).await.map_err(|e| judged.fail(e))?;
+        judged.user = session.as_ref().map(|(session, _)| session.user_id.clone());
         let login =
             session.as_ref().map(|(session, _)| Login { auth_time: session.auth_time, fresh: interaction.fresh_login });
         let logged_in = session.filter(|_| !authorization::needs_login(&judged.authorization, login, now));
@@ -253,9 +266,9 @@ impl Authority {
         let redirect = MatchedRedirect::find(&client.redirect_uris, request.redirect_uri.as_deref())
             .map_err(Unaddressed::Redirect)?;
         match authorization::judge(request, &client, redirect.clone(), &self.policy) {
-            Ok(authorization) => Ok(Judged { client, authorization }),
+            Ok(authorization) => Ok(Judged { client, authorization, user: None }),
             Err(refusal) => Err(AuthorizeError::Addressed {
-                to: Box::new(Addressee { redirect, state: request.state.clone() }),
+                to: Box::new(Addressee { client: client.id, user: None, redirect, state: request.state.clone() }),
                 why: Addressed::Refused(refusal),
             }),
         }
@@ -321,7 +334,7 @@ impl Authority {
             expires_at,
         };
         self.tokens.open_grant(&grant, &new_code).await.map_err(|e| judged.fail(e))?;
-        Ok(Box::new(CodeIssued { code, to: *judged.addressee() }))
+        Ok(Box::new(CodeIssued { code, grant: grant.id, to: *judged.addressee() }))
     }
 
     /// How long the client keeps what it is given, for the human who decides: seconds without use, or the lifetime of one

@@ -3,7 +3,7 @@
 
 use thiserror::Error;
 
-use super::{Authority, IssueError, authenticate::AuthenticatedClient};
+use super::{Authority, IssueError, Issued, authenticate::AuthenticatedClient};
 use crate::{
     domain::{
         access::Subject,
@@ -14,7 +14,7 @@ use crate::{
         time::Timestamp,
     },
     port::store::{Recording, StoreError},
-    protocol::token::{ClientCredentials, TokenResponse},
+    protocol::token::ClientCredentials,
 };
 
 /// Why a client got no token for itself.
@@ -44,7 +44,7 @@ impl Authority {
         client: &AuthenticatedClient,
         request: &ClientCredentials,
         now: Timestamp,
-    ) -> Result<TokenResponse, ClientCredentialsError> {
+    ) -> Result<Issued, ClientCredentialsError> {
         let client = client.client();
         // RFC 6749 4.4: confidential clients only.
         if client.is_public() || !client.may_use(GrantType::ClientCredentials) {

@@ -106,15 +106,26 @@ impl Authority {
     }
 }
 
+/// What was issued. Does not print: the answer holds credentials.
+pub struct Issued {
+    /// The answer to the client.
+    pub response: TokenResponse,
+    /// What the access token in it says.
+    pub token: AccessToken,
+    /// Whether a refresh token came for the second time within its window.
+    pub repeated: bool,
+}
+
 impl DraftAccess {
     /// The answer, once the store has recorded what must be.
-    pub(super) fn respond(self, refresh_token: Option<String>, now: Timestamp) -> TokenResponse {
-        TokenResponse {
+    pub(super) fn respond(self, refresh_token: Option<String>, now: Timestamp) -> Issued {
+        let response = TokenResponse {
             access_token: self.text.expose().to_owned(),
             token_type: "Bearer",
             expires_in: self.token.expires_at.since(now).as_secs(),
             scope: self.token.scope.to_string(),
             refresh_token,
-        }
+        };
+        Issued { response, token: self.token, repeated: false }
     }
 }

@@ -9,14 +9,20 @@
 
 use super::{Authority, authenticate::AuthenticateError};
 use crate::{
-    domain::{address::AddressBlock, assertion::ReplayId, time::Timestamp},
-    port::store::StoreError,
+    domain::{
+        address::AddressBlock,
+        assertion::{AssertionRefusal, ReplayId},
+        time::Timestamp,
+    },
+    port::{crypto::AssertionError, store::StoreError},
 };
 
 impl AuthenticateError {
     /// Whether a client that is there was not proven to be the one: by a wrong secret, or by an assertion that is not good.
     pub const fn is_wrong_credential(&self) -> bool {
         match self {
+            // Found out before anybody was looked for: whatever name it is about may be invented.
+            Self::Assertion(AssertionError::Malformed) | Self::AssertionClaims(AssertionRefusal::WrongClient) => false,
             Self::WrongMethod
             | Self::WrongSecret
             | Self::Assertion(_)

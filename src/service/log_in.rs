@@ -21,6 +21,7 @@ use crate::{
         account::{Session, User, Username},
         address::AddressBlock,
         assertion::ReplayId,
+        identifier::UserId,
         time::Timestamp,
     },
     port::{crypto::PasswordError, store::StoreError},
@@ -38,7 +39,12 @@ const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 pub enum LogInError {
     /// No such user, a wrong password, or a disabled account: the same to whoever asks.
     #[error("wrong user name or password")]
-    WrongCredentials,
+    WrongCredentials {
+        /// The account of this name, if there is one: for the audit trail, not for whoever asks.
+        account: Option<UserId>,
+        /// Whether it was the password.
+        correct: bool,
+    },
     /// The form that was sent asked something else.
     #[error("nobody was asked to log in")]
     NotAsked,
@@ -66,6 +72,7 @@ pub struct LogInAttempt<'a> {
 pub struct LoggedIn {
     pub browser: BrowserToken,
     pub interaction: Interaction,
+    pub user: UserId,
 }
 
 impl Authority {
@@ -90,25 +97,29 @@ impl Authority {
             Err(_) => None,
         };
         let correct = self.passwords.verify(place, password, user.as_ref().map(|u| u.password.clone())).await?;
-        let Some(user) = user.filter(|user| correct && user.is_active()) else {
-            info!("a login failed");
-            return Err(LogInError::WrongCredentials);
+        let user = match user {
+            Some(user) if correct && user.is_active() => user,
+            other => {
+                info!("a login failed");
+                return Err(LogInError::WrongCredentials { account: other.map(|user| user.id), correct });
+            }
         };
+        let wrong = |user: &User| Err(LogInError::WrongCredentials { account: Some(user.id.clone()), correct });
         // A new cookie at every login: one that was planted before the login is worth nothing after it.
         let fresh = self.entropy.credential();
         let session = Session { digest: fresh.digest(), user_id: user.id.clone(), auth_time: now, last_seen_at: now };
         if !self.accounts.open_session(&session, Some(&browser.digest())).await? {
-            return Err(LogInError::WrongCredentials);
+            return wrong(&user);
         }
         // A password that was changed while this one was checked has ended every session but this, which came later.
         if self.accounts.find_user(&user.id).await?.is_none_or(|current| current.password != user.password) {
             self.accounts.close_session(&session.digest).await?;
-            return Err(LogInError::WrongCredentials);
+            return wrong(&user);
         }
         self.accounts.clear_failures(&keys.here).await?;
         self.accounts.count_failure(&keys.known, now.plus(KNOWN_FOR), now).await?;
         let interaction = Self::interaction(interaction.attempt(), interaction.request, &fresh, true, now);
-        Ok(LoggedIn { browser: fresh, interaction })
+        Ok(LoggedIn { browser: fresh, interaction, user: user.id })
     }
 
     async fn count_attempt(&self, keys: &Keys, now: Timestamp) -> Result<(), LogInError> {
@@ -147,10 +158,12 @@ impl Authority {
         Ok(Some((session, user)))
     }
 
-    /// Ends the session of a browser, if it has one.
-    pub async fn log_out(&self, browser: &BrowserToken) -> Result<(), StoreError> {
-        self.accounts.close_session(&browser.digest()).await?;
-        Ok(())
+    /// Ends the session of a browser, if it has one; whose it was.
+    pub async fn log_out(&self, browser: &BrowserToken) -> Result<Option<UserId>, StoreError> {
+        let digest = browser.digest();
+        let session = self.accounts.find_session(&digest).await?;
+        let closed = self.accounts.close_session(&digest).await?;
+        Ok(session.filter(|_| closed).map(|(session, _)| session.user_id))
     }
 
     /// A new cookie for a browser that has none. It names no session.

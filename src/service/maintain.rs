@@ -4,7 +4,12 @@ use tracing::info;
 
 use super::Authority;
 use crate::{
-    domain::{client::Removal, grant::RevocationReason, time::Timestamp},
+    domain::{
+        audit::{Action, Event, Reason},
+        client::Removal,
+        grant::RevocationReason,
+        time::Timestamp,
+    },
     port::store::{Owner, ReapRule, StoreError},
 };
 
@@ -24,6 +29,8 @@ pub struct Purged {
     pub clients: u64,
     /// Tombstones of clients.
     pub tombstones: u64,
+    /// Entries of the audit trail.
+    pub audit: u64,
 }
 
 impl Purged {
@@ -41,7 +48,9 @@ impl Authority {
         let accounts = exhaust(|| self.accounts.purge(self.policy.lifetimes.session, now, BATCH)).await;
         let clients = exhaust(|| self.reap_clients(now)).await;
         let tombstones = exhaust(|| self.clients.purge_tombstones(tombstones_before, BATCH)).await;
-        Ok(Purged { tokens: tokens?, accounts: accounts?, clients: clients?, tombstones: tombstones? })
+        let audit_before = now.minus(self.policy.audit_retention);
+        let audit = exhaust(|| self.audit.purge(audit_before, BATCH)).await;
+        Ok(Purged { tokens: tokens?, accounts: accounts?, clients: clients?, tombstones: tombstones?, audit: audit? })
     }
 
     /// Removes dynamic clients that nobody uses; never one with a live grant.
@@ -64,6 +73,8 @@ impl Authority {
                 self.tokens.revoke_grants_of(&owner, RevocationReason::ClientRemoved, now).await?;
                 self.accounts.forget_consents_of_client(&client.id).await?;
                 info!(client_id = %client.id, ?reason, "an unused client was removed");
+                let why = if reason == Removal::Idle { Reason::Idle } else { Reason::NeverAuthorized };
+                self.record(Event::success(now, Action::ClientDelete).because(why).of_client(&client.id));
                 reaped += 1;
             }
         }

@@ -8,9 +8,10 @@
 use thiserror::Error;
 use tracing::{Instrument, warn};
 
-use super::{Authority, IssueError, authenticate::AuthenticatedClient};
+use super::{Authority, IssueError, Issued, authenticate::AuthenticatedClient};
 use crate::{
     domain::{
+        audit::{Action, Event},
         client::GrantType,
         code::{self, CodeRefusal},
         credential::{AuthorizationCode, Credential},
@@ -19,7 +20,7 @@ use crate::{
         time::Timestamp,
     },
     port::store::{Issue, Redemption, StoreError},
-    protocol::token::{CodeExchange, TokenResponse},
+    protocol::token::CodeExchange,
 };
 
 /// Why a code was not exchanged for tokens.
@@ -58,7 +59,7 @@ impl Authority {
         client: &AuthenticatedClient,
         request: &CodeExchange,
         now: Timestamp,
-    ) -> Result<TokenResponse, RedeemError> {
+    ) -> Result<Issued, RedeemError> {
         let client = client.client();
         if !client.may_use(GrantType::AuthorizationCode) {
             return Err(RedeemError::UnauthorizedClient);
@@ -107,10 +108,11 @@ impl Authority {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (tokens, grant) = (self.tokens.clone(), grant.clone());
+        let (tokens, trail, grant) = (self.tokens.clone(), self.trail.clone(), grant.clone());
         let step = async move {
             if tokens.revoke_grant(&grant, Revocation { at: now, reason }).await? {
                 warn!(%grant, ?reason, "a spent credential came back; its grant is revoked");
+                trail.record(Event::success(now, Action::GrantRevoke).because(reason.into()).under(&grant));
             }
             Ok(())
         };

@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use super::{Authority, IssueError, authenticate::AuthenticatedClient, issue::DraftAccess};
+use super::{Authority, IssueError, Issued, authenticate::AuthenticatedClient, issue::DraftAccess};
 use crate::{
     domain::{
         client::GrantType,
@@ -15,10 +15,7 @@ use crate::{
         time::Timestamp,
     },
     port::store::{Issue, Recording, Rotation, StoreError},
-    protocol::{
-        secret::Secret,
-        token::{Refresh, TokenResponse},
-    },
+    protocol::{secret::Secret, token::Refresh},
 };
 
 /// Why a refresh token was not exchanged for new tokens.
@@ -50,13 +47,6 @@ pub enum RefreshError {
     Store(#[from] StoreError),
 }
 
-/// What one look at the token led to.
-enum Attempt {
-    Answered(TokenResponse),
-    /// Another request rotated it between our look and our step.
-    LostRace,
-}
-
 impl Authority {
     /// Exchanges a refresh token for new tokens.
     pub async fn refresh(
@@ -64,31 +54,29 @@ impl Authority {
         client: &AuthenticatedClient,
         request: &Refresh,
         now: Timestamp,
-    ) -> Result<TokenResponse, RefreshError> {
+    ) -> Result<Issued, RefreshError> {
         if !client.client().may_use(GrantType::RefreshToken) {
             return Err(RefreshError::UnauthorizedClient);
         }
         let token = Credential::parse(request.refresh_token.expose()).ok_or(RefreshError::UnknownToken)?;
         // A token is rotated once: the second look finds the successor, or that the grant is gone.
         for _ in 0..2 {
-            match self.attempt(client, &token, request, now).await? {
-                Attempt::Answered(response) => {
-                    self.note_use(client.client(), now).await;
-                    return Ok(response);
-                }
-                Attempt::LostRace => {}
+            if let Some(issued) = self.attempt(client, &token, request, now).await? {
+                self.note_use(client.client(), now).await;
+                return Ok(issued);
             }
         }
         Err(RefreshError::Store(StoreError::Corrupt("a refresh token is rotated and current at once".into())))
     }
 
+    /// One look at the token. `None`: another request rotated it between our look and our step.
     async fn attempt(
         &self,
         client: &AuthenticatedClient,
         token: &Credential<RefreshToken>,
         request: &Refresh,
         now: Timestamp,
-    ) -> Result<Attempt, RefreshError> {
+    ) -> Result<Option<Issued>, RefreshError> {
         let record = self.tokens.find_refresh(&token.digest()).await?.ok_or(RefreshError::UnknownToken)?;
         let (client, window) = (client.client(), self.policy.lifetimes.refresh_reuse_window);
         let verdict = match refresh::verify(record, &client.id, request, &self.policy.resources, window, now) {
@@ -127,7 +115,7 @@ impl Authority {
         refresh: &VerifiedRefresh<'_>,
         access: DraftAccess,
         now: Timestamp,
-    ) -> Result<Attempt, RefreshError> {
+    ) -> Result<Option<Issued>, RefreshError> {
         let successor = self.draw_refresh(now);
         let sealed = self.sealer.seal_with(token.expose(), successor.credential.expose().as_bytes());
         let issue = Issue {
@@ -136,22 +124,26 @@ impl Authority {
             access: access.record.clone(),
         };
         match self.tokens.rotate(refresh, &sealed, &issue, now).await? {
-            Rotation::Rotated => {
-                Ok(Attempt::Answered(access.respond(Some(successor.credential.expose().to_owned()), now)))
-            }
-            Rotation::AlreadyRotated => Ok(Attempt::LostRace),
+            Rotation::Rotated => Ok(Some(access.respond(Some(successor.credential.expose().to_owned()), now))),
+            Rotation::AlreadyRotated => Ok(None),
             Rotation::GrantRevoked => Err(RefreshError::GrantRevoked),
         }
     }
 
     /// The same request came before: the same successor, and an access token of its own.
-    async fn repeat(&self, successor: Secret, access: DraftAccess, now: Timestamp) -> Result<Attempt, RefreshError> {
+    async fn repeat(
+        &self,
+        successor: Secret,
+        access: DraftAccess,
+        now: Timestamp,
+    ) -> Result<Option<Issued>, RefreshError> {
         if let Some(record) = &access.record {
             match self.tokens.record_access(record).await? {
                 Recording::Recorded => {}
                 Recording::GrantRevoked => return Err(RefreshError::GrantRevoked),
             }
         }
-        Ok(Attempt::Answered(access.respond(Some(successor.expose().to_owned()), now)))
+        let issued = access.respond(Some(successor.expose().to_owned()), now);
+        Ok(Some(Issued { repeated: true, ..issued }))
     }
 }

@@ -9,7 +9,7 @@ use super::redis;
 #[cfg(feature = "sqlite")]
 use super::sqlite;
 use super::{Migrations, OpenError, location::Location, measured::PoolUse, memory};
-use crate::port::store::{AccountStore, Archive, ChangeFeed, ClientStore, KeyStore, TokenStore};
+use crate::port::store::{AccountStore, Archive, AuditStore, ChangeFeed, ClientStore, KeyStore, TokenStore};
 
 /// Something that is open; shared by the families that live in it.
 #[derive(Clone)]
@@ -113,6 +113,18 @@ impl Backend {
     pub(super) fn keys(&self) -> Arc<dyn KeyStore> {
         match self {
             Self::Memory(memory) => memory.keys.clone(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(sqlite) => sqlite.clone(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => postgres.clone(),
+            #[cfg(feature = "redis")]
+            Self::Redis(redis) => redis.clone(),
+        }
+    }
+
+    pub(super) fn audit(&self) -> Arc<dyn AuditStore> {
+        match self {
+            Self::Memory(memory) => memory.audit.clone(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(sqlite) => sqlite.clone(),
             #[cfg(feature = "postgres")]

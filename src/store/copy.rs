@@ -2,18 +2,22 @@
 //!
 //! 1. Kind after kind is read in parts and recorded at the destination, where an entry replaces one of the same name. After each
 //!    part the caller hears how far it went; whoever was interrupted goes on from there, and doing a part again changes nothing.
-//! 2. Both sides are read again and compared by number and by the fingerprints of all entries.
+//! 2. Both sides are read again and compared by number and by the fingerprints of all entries. The audit trail is compared as far as it
+//!    is at the source: what servers on the destination added to it, and what the source has forgotten meanwhile, is no difference.
 //!
 //! The source is only read, so servers may go on answering from it meanwhile. What they *write* meanwhile may be missed: for the
 //! last pass they stand still.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, vec};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::Stores;
-use crate::port::store::{Archive, EntryKind, StoreError, StoreResult};
+use crate::{
+    domain::audit::EntryId,
+    port::store::{Archive, Entry, EntryKind, StoreError, StoreResult},
+};
 
 /// How many entries travel together. Few enough that a part is read and recorded within the time that a store gives a call.
 const PART: u32 = 100;
@@ -87,9 +91,13 @@ pub async fn copy(
         copy_kind(&*from, &*to, kind, cursor, watch).await?;
     }
     for &kind in kinds {
-        let from = summary(&*source.archive_of(kind)?, kind).await.map_err(|error| CopyError::Source(kind, error))?;
-        let to = summary(&*destination.archive_of(kind)?, kind).await;
-        let to = to.map_err(|error| CopyError::Destination(kind, error))?;
+        let (here, there) = (source.archive_of(kind)?, destination.archive_of(kind)?);
+        let (from, to) = if kind == EntryKind::AuditEntry {
+            common(&*here, &*there, kind).await?
+        } else {
+            let from = summary(&*here, kind).await.map_err(|error| CopyError::Source(kind, error))?;
+            (from, summary(&*there, kind).await.map_err(|error| CopyError::Destination(kind, error))?)
+        };
         if from != to {
             return Err(CopyError::Differ { kind, here: Box::new(from), there: Box::new(to) });
         }
@@ -120,23 +128,75 @@ async fn copy_kind(
     }
 }
 
+impl Summary {
+    fn add(&mut self, entry: &Entry) {
+        self.entries += 1;
+        for (sum, byte) in self.digest.iter_mut().zip(entry.fingerprint()) {
+            *sum ^= byte;
+        }
+    }
+}
+
+/// All entries of a kind, one after the other.
+struct Reading<'a> {
+    archive: &'a dyn Archive,
+    kind: EntryKind,
+    part: vec::IntoIter<Entry>,
+    /// Where the next part begins; `None` if this is the last.
+    next: Option<Option<String>>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(archive: &'a dyn Archive, kind: EntryKind) -> Self {
+        Self { archive, kind, part: Vec::new().into_iter(), next: Some(None) }
+    }
+
+    async fn next(&mut self) -> StoreResult<Option<Entry>> {
+        loop {
+            if let Some(entry) = self.part.next() {
+                return Ok(Some(entry));
+            }
+            let Some(cursor) = self.next.take() else { return Ok(None) };
+            let part = self.archive.export(self.kind, cursor.as_deref(), PART).await?;
+            self.part = part.entries.into_iter();
+            self.next = part.next.map(Some);
+        }
+    }
+}
+
 /// Reads all entries of a kind.
 async fn summary(archive: &dyn Archive, kind: EntryKind) -> StoreResult<Summary> {
     let mut summary = Summary::default();
-    let mut cursor = None;
-    loop {
-        let part = archive.export(kind, cursor.as_deref(), PART).await?;
-        for entry in &part.entries {
-            summary.entries += 1;
-            for (sum, byte) in summary.digest.iter_mut().zip(entry.fingerprint()) {
-                *sum ^= byte;
+    let mut entries = Reading::new(archive, kind);
+    while let Some(entry) = entries.next().await? {
+        summary.add(&entry);
+    }
+    Ok(summary)
+}
+
+/// Reads all entries at the source, and those at the destination that have the same names. Both are read in the order of the names.
+async fn common(here: &dyn Archive, there: &dyn Archive, kind: EntryKind) -> Result<(Summary, Summary), CopyError> {
+    let (mut from, mut to) = (Summary::default(), Summary::default());
+    let (mut here, mut there) = (Reading::new(here, kind), Reading::new(there, kind));
+    let mut other: Option<Entry> = None;
+    while let Some(entry) = here.next().await.map_err(|error| CopyError::Source(kind, error))? {
+        from.add(&entry);
+        while other.as_ref().is_none_or(|other| name(other) < name(&entry)) {
+            other = there.next().await.map_err(|error| CopyError::Destination(kind, error))?;
+            if other.is_none() {
+                break;
             }
         }
-        match part.next {
-            Some(next) => cursor = Some(next),
-            None => return Ok(summary),
+        if let Some(same) = other.take_if(|other| name(other) == name(&entry)) {
+            to.add(&same);
         }
     }
+    Ok((from, to))
+}
+
+/// The name of an entry of the audit trail.
+fn name(entry: &Entry) -> Option<&EntryId> {
+    if let Entry::AuditEntry(entry) = entry { Some(&entry.id) } else { None }
 }
 
 impl Stores {

@@ -13,6 +13,7 @@ use crate::{
         access::{AccessToken, OpaqueRecord, Standing},
         account::{Consent, PasswordHash, Session, SessionLifetime, User, UserStatus, Username},
         assertion::{ReplayId, SingleUse},
+        audit::{Entry, EntryId, Filter},
         client::{Client, ClientEntry, Removal},
         code::{CodeRecord, NewCode, VerifiedCode},
         credential::{AuthorizationCode, Digest, OpaqueAccessToken, RefreshToken, SessionToken},
@@ -26,8 +27,8 @@ use crate::{
     },
     metrics::{Counter, Counters, Histogram, Histograms, Labels, Metrics, Timer},
     port::store::{
-        AccountStore, Addition, ClientStore, Creation, Family, GrantFilter, Insertion, Issue, KeyStore, Owner, Page,
-        ReapRule, Recording, Redemption, Replacement, Rotation, StoreError, StoreResult, TokenStore, Use,
+        AccountStore, Addition, AuditStore, ClientStore, Creation, Family, GrantFilter, Insertion, Issue, KeyStore,
+        Owner, Page, ReapRule, Recording, Redemption, Replacement, Rotation, StoreError, StoreResult, TokenStore, Use,
     },
 };
 
@@ -62,15 +63,17 @@ impl Stores {
     #[must_use]
     pub fn measured(mut self, metrics: &mut Metrics) -> Self {
         let from = Instruments::new(metrics);
-        let homes: Vec<(Family, Backend)> = [Family::Clients, Family::Tokens, Family::Accounts, Family::Keys]
-            .into_iter()
-            .zip(self.homes.map(|home| self.open[home].clone()))
-            .collect();
-        let [clients, tokens, accounts, keys] = self.homes.map(|home| &self.open[home]);
+        let homes: Vec<(Family, Backend)> =
+            [Family::Clients, Family::Tokens, Family::Accounts, Family::Keys, Family::Audit]
+                .into_iter()
+                .zip(self.homes.map(|home| self.open[home].clone()))
+                .collect();
+        let [clients, tokens, accounts, keys, audit] = self.homes.map(|home| &self.open[home]);
         self.clients = Arc::new(MeasuredClients::new(self.clients, clients, &from));
         self.tokens = Arc::new(MeasuredTokens::new(self.tokens, tokens, &from));
         self.accounts = Arc::new(MeasuredAccounts::new(self.accounts, accounts, &from));
         self.keys = Arc::new(MeasuredKeys::new(self.keys, keys, &from));
+        self.audit = Arc::new(MeasuredAudit::new(self.audit, audit, &from));
         measure_pools(metrics, homes);
         self
     }
@@ -268,5 +271,15 @@ measured! {
     list() -> Vec<KeyRecord>,
     add(key: &KeyRecord, newest: Option<&KeyId>) -> Addition,
     remove(id: &KeyId) -> bool,
+    ping() -> (),
+}
+
+measured! {
+    /// The audit trail.
+    MeasuredAudit, AuditCalls: AuditStore, Family::Audit;
+    append(entries: &[Entry]) -> (),
+    list(filter: &Filter, page: Page<EntryId>) -> Vec<Entry>,
+    turns(instance: &str, limit: u32) -> Vec<Entry>,
+    purge(before: Timestamp, limit: u32) -> u64,
     ping() -> (),
 }

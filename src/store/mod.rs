@@ -1,6 +1,6 @@
 //! Where things last: one backend per folder. [`Stores::open`] is the only match on a backend.
 //!
-//! A URL says where: `memory:`, `sqlite:PATH`, `postgres://..` or `redis://..`. Every backend implements all four families, so
+//! A URL says where: `memory:`, `sqlite:PATH`, `postgres://..` or `redis://..`. Every backend implements all five families, so
 //! one URL is enough; a family may also live somewhere else than the others.
 
 mod backend;
@@ -31,19 +31,22 @@ pub use sqlite::backup::{BackupError, Draft, back_up};
 use thiserror::Error;
 
 use self::{backend::Backend, cached::CachedClients, location::Location};
-use crate::port::store::{AccountStore, Archive, Change, ChangeFeed, ClientStore, Family, KeyStore, TokenStore};
+use crate::port::store::{
+    AccountStore, Archive, AuditStore, Change, ChangeFeed, ClientStore, Family, KeyStore, TokenStore,
+};
 
-/// The four families, each behind its trait.
+/// The five families, each behind its trait.
 #[derive(Clone)]
 pub struct Stores {
     pub clients: Arc<dyn ClientStore>,
     pub tokens: Arc<dyn TokenStore>,
     pub accounts: Arc<dyn AccountStore>,
     pub keys: Arc<dyn KeyStore>,
+    pub audit: Arc<dyn AuditStore>,
     /// What [`Stores::close`] has to close.
     open: Vec<Backend>,
-    /// Which of these each family lives in: clients, tokens, accounts, keys.
-    homes: [usize; 4],
+    /// Which of these each family lives in: clients, tokens, accounts, keys, audit.
+    homes: [usize; 5],
     client_copies: Option<Arc<CachedClients>>,
 }
 
@@ -106,6 +109,7 @@ pub struct StoreUrls {
     pub tokens: Option<String>,
     pub accounts: Option<String>,
     pub keys: Option<String>,
+    pub audit: Option<String>,
 }
 
 impl Stores {
@@ -124,6 +128,7 @@ impl Stores {
             (Family::Tokens, &urls.tokens),
             (Family::Accounts, &urls.accounts),
             (Family::Keys, &urls.keys),
+            (Family::Audit, &urls.audit),
         ];
         // All of them are read before any is opened: a typo creates no file.
         let locations = families.map(|(family, url)| {
@@ -132,7 +137,7 @@ impl Stores {
         });
         let locations = locations.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut open: Vec<(Location, Backend)> = Vec::new();
-        let mut homes = [0; 4];
+        let mut homes = [0; 5];
         for (home, (family, location)) in homes.iter_mut().zip(locations) {
             *home = match open.iter().position(|(known, _)| *known == location) {
                 Some(known) => known,
@@ -147,13 +152,14 @@ impl Stores {
         Ok(Self::at(open.into_iter().map(|(_, backend)| backend).collect(), homes))
     }
 
-    fn at(open: Vec<Backend>, homes: [usize; 4]) -> Self {
-        let [clients, tokens, accounts, keys] = homes;
+    fn at(open: Vec<Backend>, homes: [usize; 5]) -> Self {
+        let [clients, tokens, accounts, keys, audit] = homes;
         Self {
             clients: open[clients].clients(),
             tokens: open[tokens].tokens(),
             accounts: open[accounts].accounts(),
             keys: open[keys].keys(),
+            audit: open[audit].audit(),
             open,
             homes,
             client_copies: None,
@@ -162,17 +168,18 @@ impl Stores {
 
     /// Every family in this process's memory.
     pub fn in_memory() -> Self {
-        Self::at(vec![Backend::Memory(Arc::default())], [0; 4])
+        Self::at(vec![Backend::Memory(Arc::default())], [0; 5])
     }
 
     /// The whole store of a family, for moving it; `None` if it keeps nothing.
     pub fn archive(&self, family: Family) -> Option<Arc<dyn Archive>> {
-        let [clients, tokens, accounts, keys] = self.homes;
+        let [clients, tokens, accounts, keys, audit] = self.homes;
         let home = match family {
             Family::Clients => clients,
             Family::Tokens => tokens,
             Family::Accounts => accounts,
             Family::Keys => keys,
+            Family::Audit => audit,
         };
         self.open[home].archive()
     }

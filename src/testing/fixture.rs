@@ -7,8 +7,10 @@ use crate::{
     domain::{
         access::{AccessToken, OpaqueRecord, Subject},
         account::{Consent, PasswordHash, Session, User, UserStatus, Username},
+        audit::{self, Action, EntryId, Event, Reason, Run},
         client::{ApplicationType, AuthenticationMethod, Client, ClientStatus, GrantType, Provenance, SecretRecord},
         code::{self, CodeRecord, NewCode, VerifiedCode},
+        correlation::{AttemptId, RequestId},
         credential::Digest,
         grant::{Grant, Revocation, RevocationReason},
         identifier::{ClientId, GrantId, KeyId, TokenId, UserId},
@@ -277,5 +279,26 @@ pub fn consent(text: &str) -> Consent {
         resource: resource(RESOURCE),
         scope: scope(text),
         updated_at: NOW,
+    }
+}
+
+/// The entry of this number about an event, written by an instance called `here`.
+pub fn audit_entry(number: u64, event: Event) -> audit::Entry {
+    audit::Entry::new(EntryId::new(event.at, &Run::from_entropy([7; 16]), number), event, "here")
+}
+
+/// An event that says everything.
+pub fn full_event(at: Timestamp) -> Event {
+    Event {
+        client: Some(client_id("client")),
+        user: Some(user_id("user")),
+        grant: Some(grant_id("grant")),
+        token: Some(token_id("token")),
+        key: Some(KeyId::parse("key").unwrap()),
+        address: Some([192, 0, 2, 1].into()),
+        request: RequestId::parse("request"),
+        attempt: Some(AttemptId::from_entropy([1; 16])),
+        times: 3,
+        ..Event::refused(at, Action::TokenRefresh, Reason::RefreshReplayed)
     }
 }

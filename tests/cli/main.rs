@@ -19,6 +19,7 @@ mod support;
 #[expect(dead_code, reason = "shared with other test binaries")]
 mod engines;
 
+mod audit;
 mod backup;
 mod client;
 mod completions;

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use crate::support::{
     Options, Server,
     oauth::{Identity, Wire},
+    until,
 };
 
 const FILE: &str = r#"mode = "development"
@@ -116,4 +117,28 @@ async fn clients_wait_for_the_restart_that_their_resources_need() {
     assert!(log.contains("clients and users stay as they were"), "{log}");
     assert!(log.contains("resources[0].scopes[0].description"), "{log}");
     assert!(!configured.lets_in("reporter").await);
+}
+
+/// What the audit trail says of each time that the configuration was read again.
+async fn audited(server: &Server, expected: &[&str]) {
+    until("it is in the audit trail", async || {
+        let listed = server.run_json(&["audit", "list", "--json", "--event", "config"]);
+        let word = |entry: &serde_json::Value| format!("{} {}", entry["outcome"], entry["reason"]).replace('"', "");
+        listed.as_array().unwrap().iter().map(word).collect::<Vec<_>>() == expected
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_time_is_in_the_audit_trail_with_what_came_of_it() {
+    let configured = Configured::start(&with_client("reporter"));
+    configured.change(&with_client("archivist"), READ_AGAIN);
+    audited(&configured.server, &["success null"]).await;
+    configured.change(&format!("{}[server]\nrequest_timeout = \"7s\"\n", with_client("archivist")), LATER);
+    audited(&configured.server, &["success null", "success restart_needed"]).await;
+    fs::write(&configured.file, with_client("x").replace("scopes", "scops")).unwrap();
+    configured.server.hang_up();
+    configured.server.wait_for_log(STAYS);
+    fs::write(&configured.file, with_client("archivist")).unwrap();
+    audited(&configured.server, &["success null", "success restart_needed", "refused configuration_refused"]).await;
 }

@@ -88,7 +88,7 @@ async fn a_redis_that_is_out_of_reach_is_named_without_its_password() {
 async fn purge_says_what_it_forgot_and_leaves_what_is_alive() {
     let home = Home::new();
     let purged = home.json(&["purge", "--json"]);
-    assert_eq!(members(&purged), ["accounts", "clients", "tokens", "tombstones"]);
+    assert_eq!(members(&purged), ["accounts", "audit", "clients", "tokens", "tombstones"]);
     assert!(purged.as_object().expect("an object").values().all(|count| count == 0), "{purged}");
 
     let server = Server::start(Options::new());

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// In the order in which they are copied.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "clients",
     "removed clients",
     "grants",
@@ -24,6 +24,7 @@ const KINDS: [&str; 11] = [
     "consents",
     "failed logins",
     "signing keys",
+    "audit entries",
 ];
 
 const STATE: &str = "gateward-copy.json";

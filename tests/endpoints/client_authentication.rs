@@ -360,6 +360,19 @@ async fn an_assertion_is_good_once() {
     assert_invalid_client(&signer.send(&assertion).await);
 }
 
+/// The name beside such an assertion may be invented: it would be a row for each of them.
+#[tokio::test]
+async fn nobody_is_locked_out_by_what_is_no_assertion_of_theirs() {
+    let signer = es256().await;
+    let assertion = signer.sign(&signer.header(), &signer.claims());
+    let with_other_name = form().add("client_assertion_type", JWT_BEARER).add("client_assertion", &assertion);
+    for _ in 0..40 {
+        assert_invalid_client(&signer.server.post(TOKEN, with_other_name.clone().add("client_id", "other")).await);
+        assert_invalid_client(&signer.send("x.y.z").await);
+    }
+    assert_ok(&signer.send(&assertion).await);
+}
+
 /// The purge is another instance's, whose clock is ahead.
 #[tokio::test]
 async fn assertions_that_are_not_good_lock_a_client_out_like_wrong_secrets() {

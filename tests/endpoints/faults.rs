@@ -11,6 +11,7 @@ use gateward::{
         access::{AccessToken, OpaqueRecord, Standing},
         account::{Consent, PasswordHash, Session, SessionLifetime, User, UserStatus, Username},
         assertion::{ReplayId, SingleUse},
+        audit,
         client::{Client, ClientEntry, Removal},
         code::{CodeRecord, NewCode, VerifiedCode},
         credential::{AuthorizationCode, Digest, OpaqueAccessToken, RefreshToken, SessionToken},
@@ -23,8 +24,8 @@ use gateward::{
         time::Timestamp,
     },
     port::store::{
-        AccountStore, Addition, ClientStore, Creation, GrantFilter, Insertion, Issue, KeyStore, Owner, Page, ReapRule,
-        Recording, Redemption, Replacement, Rotation, StoreError, StoreResult, TokenStore, Use,
+        AccountStore, Addition, AuditStore, ClientStore, Creation, GrantFilter, Insertion, Issue, KeyStore, Owner,
+        Page, ReapRule, Recording, Redemption, Replacement, Rotation, StoreError, StoreResult, TokenStore, Use,
     },
     store::Stores,
 };
@@ -38,6 +39,8 @@ enum Mode {
     DownAt(Vec<&'static str>),
     /// Never answers.
     Stuck,
+    /// These methods never answer.
+    StuckAt(Vec<&'static str>),
 }
 
 /// The switch, and how often each method was called.
@@ -54,6 +57,7 @@ impl Faults {
         stores.tokens = Arc::new(Faulty { faults: self.clone(), inner: stores.tokens.clone() });
         stores.accounts = Arc::new(Faulty { faults: self.clone(), inner: stores.accounts.clone() });
         stores.keys = Arc::new(Faulty { faults: self.clone(), inner: stores.keys.clone() });
+        stores.audit = Arc::new(Faulty { faults: self.clone(), inner: stores.audit.clone() });
     }
 
     fn set(&self, mode: Mode) {
@@ -77,6 +81,11 @@ impl Faults {
         self.set(Mode::Stuck);
     }
 
+    /// `family.method`.
+    pub(crate) fn get_stuck_at(&self, methods: &[&'static str]) {
+        self.set(Mode::StuckAt(methods.to_vec()));
+    }
+
     /// How often `family.method` was called.
     pub(crate) fn calls(&self, method: &str) -> usize {
         self.calls.lock().expect("no panic while it was held").get(method).copied().unwrap_or(0)
@@ -89,6 +98,7 @@ impl Faults {
             Mode::Down => Some(true),
             Mode::DownAt(methods) => Some(methods.contains(&method)),
             Mode::Stuck => None,
+            Mode::StuckAt(methods) => (!methods.contains(&method)).then_some(false),
         };
         match fails {
             Some(false) => Ok(()),
@@ -283,5 +293,24 @@ impl KeyStore for Faulty<dyn KeyStore> {
     }
     async fn ping(&self) -> StoreResult<()> {
         pass!(self, "keys", ping())
+    }
+}
+
+#[async_trait]
+impl AuditStore for Faulty<dyn AuditStore> {
+    async fn append(&self, entries: &[audit::Entry]) -> StoreResult<()> {
+        pass!(self, "audit", append(entries))
+    }
+    async fn list(&self, filter: &audit::Filter, page: Page<audit::EntryId>) -> StoreResult<Vec<audit::Entry>> {
+        pass!(self, "audit", list(filter, page))
+    }
+    async fn turns(&self, instance: &str, limit: u32) -> StoreResult<Vec<audit::Entry>> {
+        pass!(self, "audit", turns(instance, limit))
+    }
+    async fn purge(&self, before: Timestamp, limit: u32) -> StoreResult<u64> {
+        pass!(self, "audit", purge(before, limit))
+    }
+    async fn ping(&self) -> StoreResult<()> {
+        pass!(self, "audit", ping())
     }
 }

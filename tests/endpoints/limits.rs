@@ -44,7 +44,7 @@ async fn invented(server: &TestServer, number: usize, address: &str) -> Answer {
 
 #[tokio::test]
 async fn a_flood_of_invented_clients_is_turned_away_before_the_store_is_asked() {
-    let faults = super::faults::Faults::default();
+    let faults = faults::Faults::default();
     let builder = limited(|limits| limits.token.per_address = ONE);
     let server = builder.stores(|stores| faults.wrap(stores)).start().await;
     for number in 0..BURST {

@@ -2,6 +2,7 @@
 //! seeded chance; one behaviour per test.
 #![expect(clippy::expect_used, clippy::panic, reason = "what is missing here has failed the test")]
 
+mod audit;
 mod authorize;
 mod client_authentication;
 mod consent;

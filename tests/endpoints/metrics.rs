@@ -4,15 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::Method;
 use gateward::{
-    http::serve_metrics,
-    testing::server::{OPAQUE_RESOURCE, TestServer, machine, resource_server},
+    http::{Rejection, serve_metrics},
+    testing::server::{OPAQUE_RESOURCE, Parameters, TestServer, machine, resource_server},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
-use super::{faults::Faults, *};
+use super::faults::Faults;
 
 /// The value of a series, written as it is exported.
 #[track_caller]
@@ -94,6 +94,40 @@ async fn calls_of_stores_are_timed_and_their_failures_counted() {
     assert_eq!(after - before, 2.0);
     let unavailable = r#"{family="clients",backend="memory",operation="find",reason="unavailable"}"#;
     assert_eq!(value(&server, &format!("gateward_store_call_failures_total{unavailable}")), 1.0);
+}
+
+#[tokio::test]
+async fn what_came_of_each_event_is_counted_by_its_reason_also_what_the_trail_folds() {
+    let server = TestServer::start().await;
+    let worker = server.create_client("worker", machine()).await;
+    for _ in 0..2 {
+        server.token(&worker, [("grant_type", "client_credentials")]).await;
+    }
+    server.token(&worker, [("grant_type", "client_credentials"), ("scope", "mcp:nothing")]).await;
+    for _ in 0..3 {
+        let call = server.call(Method::POST, "/oauth/token").basic(&worker.id, "wrong");
+        call.form(Parameters::from([("grant_type", "client_credentials")])).send().await;
+    }
+    for (event, outcome, reason, count) in [
+        ("token.client_credentials", "success", "", 2.0),
+        ("token.client_credentials", "refused", "scope_refused", 1.0),
+        ("client.authenticate", "refused", "wrong_secret", 3.0),
+    ] {
+        let labels = format!(r#"{{event="{event}",outcome="{outcome}",reason="{reason}"}}"#);
+        assert_eq!(value(&server, &format!("gateward_events_total{labels}")), count, "{event} {reason}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_limit_turns_away_is_counted_by_the_limit() {
+    let server = TestServer::builder().options(|options| options.body_limit = 8).start().await;
+    let rejections = |reason: &str| value(&server, &format!(r#"gateward_rejections_total{{reason="{reason}"}}"#));
+    assert_eq!(rejections("large_body"), 0.0);
+    server.post("/oauth/token", [("grant_type", "client_credentials")]).await;
+    assert_eq!(rejections("large_body"), 1.0);
+    for other in Rejection::ALL.into_iter().filter(|reason| *reason != Rejection::LargeBody) {
+        assert_eq!(rejections(other.as_str()), 0.0, "{other:?}");
+    }
 }
 
 /// Whatever strangers send: other paths, methods, clients, tokens, headers.

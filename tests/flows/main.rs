@@ -18,5 +18,6 @@ mod secrets_in_logs;
 mod secrets_in_stores;
 mod sight;
 mod story;
+mod trail;
 mod upgrade;
 mod worker;

@@ -209,7 +209,10 @@ async fn whoever_waits_to_migrate_is_not_in_the_way_of_an_index_that_is_built_me
     migrating.execute("CREATE INDEX CONCURRENTLY large_by_x ON large (x)").await.unwrap();
     assert!(!waiting.is_finished());
     migrating.close().await.unwrap();
-    assert_eq!(printed(&waiting.join().unwrap(), 0), "clients: 1 initial\nthe schema is up to date now\n");
+    assert_eq!(
+        printed(&waiting.join().unwrap(), 0),
+        "clients: 1 initial\nclients: 2 expand audit entries\nthe schema is up to date now\n"
+    );
 }
 
 #[tokio::test]
@@ -226,11 +229,14 @@ async fn a_role_that_may_not_change_the_schema_serves_and_says_who_has_to_migrat
         output_of(command.env("GATEWARD_SERVER__LISTEN", own_address().to_string()), "")
     };
 
-    assert_eq!(printed(&run(url.as_str(), &["migrate", "--check"]), 1), "clients: 1 initial\n");
+    assert_eq!(
+        printed(&run(url.as_str(), &["migrate", "--check"]), 1),
+        "clients: 1 initial\nclients: 2 expand audit entries\n"
+    );
     for command in [&["serve"][..], &["migrate"]] {
         let refused = said(&run(url.as_str(), command), 6);
         let what_to_do =
-            "1 migrations are pending, and this role may not make them: run `gateward migrate` as the owner";
+            "2 migrations are pending, and this role may not make them: run `gateward migrate` as the owner";
         assert!(refused.contains(what_to_do) && refused.contains("permission denied"), "{refused}");
     }
     assert_eq!(

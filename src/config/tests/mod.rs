@@ -264,6 +264,7 @@ fn production_accepts_nothing_unsafe() {
             "stores.clients",
             "stores.tokens",
             "stores.accounts",
+            "stores.audit",
             "clients.secret"
         ]
     );

@@ -12,6 +12,7 @@ use crate::domain::{
     access::{OpaqueRecord, Subject},
     account::{Consent, Session, User},
     assertion::{ReplayId, SingleUse},
+    audit,
     client::{Client, Removal},
     code::NewCode,
     credential::{Digest, RefreshToken},
@@ -37,15 +38,17 @@ pub enum EntryKind {
     Consent,
     LoginFailures,
     SigningKey,
+    AuditEntry,
 }
 
-/// Which of the four families a kind belongs to.
+/// Which of the five families a kind belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
     Clients,
     Tokens,
     Accounts,
     Keys,
+    Audit,
 }
 
 impl Family {
@@ -56,6 +59,7 @@ impl Family {
             Self::Tokens => "tokens",
             Self::Accounts => "accounts",
             Self::Keys => "keys",
+            Self::Audit => "audit",
         }
     }
 }
@@ -80,6 +84,7 @@ impl EntryKind {
         Self::Consent,
         Self::LoginFailures,
         Self::SigningKey,
+        Self::AuditEntry,
     ];
 
     /// The family whose store holds it.
@@ -89,6 +94,7 @@ impl EntryKind {
             Self::Grant | Self::AccessToken | Self::RevokedAccess | Self::SingleUse => Family::Tokens,
             Self::User | Self::Session | Self::Consent | Self::LoginFailures => Family::Accounts,
             Self::SigningKey => Family::Keys,
+            Self::AuditEntry => Family::Audit,
         }
     }
 
@@ -106,6 +112,7 @@ impl EntryKind {
             Self::Consent => "consents",
             Self::LoginFailures => "failed logins",
             Self::SigningKey => "signing keys",
+            Self::AuditEntry => "audit entries",
         }
     }
 }
@@ -163,6 +170,7 @@ pub enum Entry {
         window_ends_at: Timestamp,
     },
     SigningKey(Box<KeyRecord>),
+    AuditEntry(Box<audit::Entry>),
 }
 
 impl Entry {
@@ -180,6 +188,7 @@ impl Entry {
             Self::Consent(_) => EntryKind::Consent,
             Self::LoginFailures { .. } => EntryKind::LoginFailures,
             Self::SigningKey(_) => EntryKind::SigningKey,
+            Self::AuditEntry(_) => EntryKind::AuditEntry,
         }
     }
 
@@ -196,7 +205,8 @@ impl Entry {
             | Self::User(_)
             | Self::Session(_)
             | Self::Consent(_)
-            | Self::LoginFailures { .. } => None,
+            | Self::LoginFailures { .. }
+            | Self::AuditEntry(_) => None,
         }
     }
 
@@ -222,6 +232,7 @@ impl Entry {
             Self::SigningKey(key) => {
                 json!([key.id, key.algorithm.as_str(), key.public, key.sealed_private, key.created_at, key.signs_from])
             }
+            Self::AuditEntry(entry) => json!(entry),
         };
         let mut hash = Sha256::new();
         hash.update(self.kind().as_str());

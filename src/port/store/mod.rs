@@ -1,4 +1,4 @@
-//! What must last. Four families; a backend implements all of them, and they may live in different backends.
+//! What must last. Five families; a backend implements all of them, and they may live in different backends.
 //!
 //! **One method is one atomic step on one aggregate.** There is no transaction to hold open and no read-modify-write for the
 //! caller to get wrong. A lost race is a value that the caller must match on, not an error. `now` is an argument: a store
@@ -6,6 +6,7 @@
 
 mod accounts;
 mod archive;
+mod audit;
 mod changes;
 mod clients;
 mod keys;
@@ -15,6 +16,7 @@ use std::error::Error;
 
 pub use accounts::*;
 pub use archive::*;
+pub use audit::*;
 pub use changes::*;
 pub use clients::*;
 pub use keys::*;

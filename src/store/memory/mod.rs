@@ -7,6 +7,7 @@
 //! The order of locks: a family before an index, and never two locks of the same map. No lock is held across an `await`.
 
 mod accounts;
+mod audit;
 mod clients;
 mod keys;
 mod tokens;
@@ -17,19 +18,22 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use self::{accounts::MemoryAccounts, clients::MemoryClients, keys::MemoryKeys, tokens::MemoryTokens};
+use self::{
+    accounts::MemoryAccounts, audit::MemoryAudit, clients::MemoryClients, keys::MemoryKeys, tokens::MemoryTokens,
+};
 use crate::{
     domain::time::Timestamp,
     port::store::{Page, StoreError},
 };
 
-/// The four families; they share nothing.
+/// The five families; they share nothing.
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) clients: Arc<MemoryClients>,
     pub(super) tokens: Arc<MemoryTokens>,
     pub(super) accounts: Arc<MemoryAccounts>,
     pub(super) keys: Arc<MemoryKeys>,
+    pub(super) audit: Arc<MemoryAudit>,
 }
 
 const SHARDS: usize = 256;

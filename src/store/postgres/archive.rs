@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 
 use super::{
-    End, Held, Postgres, clients,
+    End, Held, Postgres, audit, clients,
     family::access_alone,
     whole_grants::{families, record_family},
 };
@@ -15,7 +15,7 @@ use crate::{
     port::store::{Archive, Entry, EntryKind, Exported, StoreResult},
     store::{
         record::{archived, corrupt, to_json, word},
-        sql::parts,
+        sql::{audit::as_parameter, parts},
     },
 };
 
@@ -141,6 +141,8 @@ async fn record(connection: &mut PgConnection, entry: &Entry) -> StoreResult<()>
                 .bind(key.signs_from.unix());
             done(insert.execute(connection).await)
         }
+        // What has its name says the same.
+        Entry::AuditEntry(entry) => audit::append(connection, &as_parameter(std::slice::from_ref(&**entry))?).await,
     }
 }
 

@@ -17,6 +17,7 @@
 mod accounts;
 mod address;
 mod archive;
+mod audit;
 mod clients;
 mod family;
 mod keys;

@@ -1,6 +1,8 @@
 //! Entries of an archive.
 
-use super::{Record, client, consent, corrupt, filled, key, opaque, session, spelled, text, thirty_two, time, user};
+use super::{
+    Record, audit_entry, client, consent, corrupt, filled, key, opaque, session, spelled, text, thirty_two, time, user,
+};
 use crate::{
     domain::assertion::{ReplayId, SingleUse},
     port::store::{Entry, EntryKind, StoreResult},
@@ -32,6 +34,7 @@ pub(in crate::store) fn archived(kind: EntryKind, record: &impl Record) -> Store
             window_ends_at: time(record, "window_ends_at")?,
         },
         EntryKind::SigningKey => Entry::SigningKey(Box::new(key(record)?)),
+        EntryKind::AuditEntry => Entry::AuditEntry(Box::new(audit_entry(record)?)),
     })
 }
 

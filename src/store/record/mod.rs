@@ -4,6 +4,7 @@
 
 mod accounts;
 mod archive;
+mod audit;
 mod clients;
 mod keys;
 mod tokens;
@@ -12,6 +13,7 @@ use std::fmt::Display;
 
 pub(super) use accounts::{consent, session, user};
 pub(super) use archive::archived;
+pub(super) use audit::audit_entry;
 pub(super) use clients::{client, entry};
 pub(super) use keys::key;
 use serde::{Serialize, de::DeserializeOwned};

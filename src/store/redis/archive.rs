@@ -14,6 +14,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::{
     Keyed, Redis,
+    audit::from_member,
     columns::{Columns, read},
     family::read_family,
     names::{SHARDS, ShardKeys, base64},
@@ -48,6 +49,7 @@ fn lists(redis: &Redis, kind: EntryKind) -> Vec<String> {
         EntryKind::Session => vec![names.accounts("by-user")],
         EntryKind::Consent => vec![redis.all_consents()],
         EntryKind::LoginFailures => vec![names.accounts("windows")],
+        EntryKind::AuditEntry => vec![names.audit("entries")],
         // A handful, in a hash.
         EntryKind::SigningKey => Vec::new(),
     }
@@ -107,6 +109,10 @@ impl Redis {
                 return Ok(users.into_iter().map(Entry::User).collect());
             }
             EntryKind::Grant => return self.families(members).await,
+            EntryKind::AuditEntry => {
+                let entry = |(member, _): Member| Ok(Entry::AuditEntry(Box::new(from_member(&member)?)));
+                return members.into_iter().map(entry).collect();
+            }
             EntryKind::SigningKey => return Err(corrupt("keys are in no list")),
             EntryKind::RemovedClient => self.tombstones(members).await?,
             EntryKind::AccessToken => self.alone(members).await?,

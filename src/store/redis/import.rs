@@ -21,7 +21,7 @@ use crate::{
         key::KeyRecord,
         time::Timestamp,
     },
-    port::store::{Change, Entry, GrantFamily, StoreError, StoreResult, TokenStore},
+    port::store::{AuditStore, Change, Entry, GrantFamily, StoreError, StoreResult, TokenStore},
     store::record::{corrupt, word},
 };
 
@@ -67,6 +67,7 @@ impl Redis {
                 self.import_failures(key, *failures, *window_ends_at).await
             }
             Entry::SigningKey(key) => self.import_key(key).await,
+            Entry::AuditEntry(entry) => self.append(std::slice::from_ref(&**entry)).await,
         }
     }
 

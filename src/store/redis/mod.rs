@@ -40,6 +40,7 @@
 mod accounts;
 mod address;
 mod archive;
+mod audit;
 mod clients;
 mod cluster;
 mod columns;

@@ -155,6 +155,11 @@ impl Names {
     pub(super) fn keys(&self) -> String {
         self.name("keys", "all")
     }
+
+    /// A key of the audit trail.
+    pub(super) fn audit(&self, kind: impl Display) -> String {
+        self.name("audit", kind)
+    }
 }
 
 #[cfg(test)]

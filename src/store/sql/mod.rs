@@ -1,5 +1,6 @@
 //! What the two stores that speak SQL share: how their rows are read, and what their failures mean.
 
+pub(super) mod audit;
 pub(super) mod parts;
 
 use sqlx::{ColumnIndex, Decode, Row, Type};

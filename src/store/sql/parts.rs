@@ -37,6 +37,7 @@ const fn source(kind: EntryKind) -> Source {
         EntryKind::Consent => ("consents", Key::Consent, "TRUE"),
         EntryKind::LoginFailures => ("login_failures", Key::Bytes("key"), "TRUE"),
         EntryKind::SigningKey => ("signing_keys", Key::Text("id"), "TRUE"),
+        EntryKind::AuditEntry => ("audit_entries", Key::Text("id"), "TRUE"),
     };
     Source { table, key, only }
 }

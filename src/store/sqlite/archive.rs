@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
-use super::{Sqlite, clients, family};
+use super::{Sqlite, audit, clients, family};
 use crate::{
     domain::account::{Consent, Session, User},
     port::store::{Archive, Entry, EntryKind, Exported, GrantFamily, StoreResult, Succession},
     store::{
         record::{self, archived, corrupt, grant, to_json, word},
-        sql::parts,
+        sql::{audit::as_parameter, parts},
     },
 };
 
@@ -108,6 +108,8 @@ async fn record(connection: &mut SqliteConnection, entry: &Entry) -> StoreResult
                 .bind(key.signs_from.unix());
             done(insert.execute(connection).await)
         }
+        // What has its name says the same.
+        Entry::AuditEntry(entry) => audit::append(connection, as_parameter(std::slice::from_ref(&**entry))?).await,
     }
 }
 

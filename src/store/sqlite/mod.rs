@@ -7,6 +7,7 @@
 
 mod accounts;
 mod archive;
+mod audit;
 pub(super) mod backup;
 mod clients;
 mod family;

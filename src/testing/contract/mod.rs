@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a store that fails or forgets is what the suite is there to report")]
 
 pub mod accounts;
+pub mod audit;
 pub mod broken;
 pub mod clients;
 pub mod keys;
@@ -114,6 +115,14 @@ macro_rules! store_behaviours {
             keys: the_newest_key_signs_latest_and_then_has_the_greatest_name,
             keys: algorithms_do_not_stand_in_each_others_way,
             keys: a_key_is_removed_once,
+            audit: entries_are_listed_as_they_were_appended_the_newest_first,
+            audit: an_entry_that_is_appended_again_is_there_once,
+            audit: entries_are_listed_in_pages,
+            audit: a_period_begins_with_its_first_second_and_ends_before_its_last,
+            audit: entries_are_found_by_what_they_say,
+            audit: words_of_a_newer_version_are_read_as_they_are,
+            audit: the_turns_of_an_instance_are_told_from_those_of_others,
+            audit: a_purge_takes_the_oldest_entries_in_batches,
             races: a_code_is_redeemed_once_under_race,
             races: a_refresh_token_is_rotated_once_under_race,
             races: a_grant_that_is_revoked_while_its_code_is_redeemed_has_no_live_child,
@@ -131,6 +140,7 @@ macro_rules! store_behaviours {
             races: no_session_outlives_the_disabling_of_its_account_under_race,
             races: consents_add_up_under_race,
             races: failures_are_counted_exactly_under_race,
+            races: entries_that_several_append_at_once_are_all_there_under_race,
             races: a_call_that_is_dropped_midway_happens_entirely_or_not_at_all,
         }
     };

@@ -18,6 +18,7 @@ use crate::{
         access::Standing,
         account::{Consent, User, UserStatus},
         assertion::{ReplayId, SingleUse},
+        audit::{Action, Event, Filter},
         client::{Client, ClientEntry, Removal},
         grant::{Revocation, RevocationReason},
         refresh::{RefreshState, Rotated},
@@ -28,8 +29,8 @@ use crate::{
     protocol::jose::Algorithm,
     store::Stores,
     testing::fixture::{
-        CODE_LIFETIME, NOW, RESOURCE, access_token, at, client, client_id, code, consent, dynamic_client, grant_id,
-        key, key_id, refresh_token, resource, revocation, scope, session, token_id, user, user_id,
+        CODE_LIFETIME, NOW, RESOURCE, access_token, at, audit_entry, client, client_id, code, consent, dynamic_client,
+        grant_id, key, key_id, refresh_token, resource, revocation, scope, session, token_id, user, user_id,
     },
 };
 
@@ -376,6 +377,21 @@ pub async fn consents_add_up_under_race(stores: &Stores) {
     let found = stores.accounts.consented(&user, &client, &resource).await.unwrap();
     let all: Vec<_> = (0..CONTENDERS).map(|i| format!("s{i}")).collect();
     assert_eq!(found, scope(&all.join(" ")));
+}
+
+/// Instances write to one trail at the same time, and one of them may write twice.
+pub async fn entries_that_several_append_at_once_are_all_there_under_race(stores: &Stores) {
+    let entry = |number| audit_entry(number, Event::success(NOW, Action::UserLogin));
+    race(stores, |i, stores, barrier| async move {
+        let entries = [entry(0), entry(1 + i as u64)];
+        barrier.wait().await;
+        stores.audit.append(&entries).await.unwrap();
+    })
+    .await;
+    let page = Page { after: None, limit: 1_000 };
+    let mut found = stores.audit.list(&Filter::default(), page).await.unwrap();
+    found.reverse();
+    assert_eq!(found, (0..=CONTENDERS as u64).map(entry).collect::<Vec<_>>());
 }
 
 /// Each guess of a flood is told a number of its own.

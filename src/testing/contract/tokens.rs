@@ -417,4 +417,5 @@ pub async fn every_family_answers(stores: &Stores) {
     stores.tokens.ping().await.unwrap();
     stores.accounts.ping().await.unwrap();
     stores.keys.ping().await.unwrap();
+    stores.audit.ping().await.unwrap();
 }

@@ -15,7 +15,15 @@ mod client;
 mod policy;
 mod visitor;
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -31,11 +39,16 @@ pub use self::{
 use super::{clock::ManualClock, entropy::SeededEntropy};
 use crate::{
     adapter::{
-        assertion::JwtAssertionVerifier, keyring::Keyring, master_key::MasterKey, password::Argon2Hasher,
+        assertion::JwtAssertionVerifier,
+        audit::{CountedTrail, Trail},
+        keyring::Keyring,
+        master_key::MasterKey,
+        password::Argon2Hasher,
         sealer::MasterSealer,
     },
     domain::{
         account::{User, Username},
+        audit::{self, Run},
         credential::Digest,
         identifier::ClientId,
         issuer::Issuer,
@@ -45,7 +58,7 @@ use crate::{
     },
     http::{App, HttpOptions, path, router},
     metrics::Metrics,
-    port::{clock::Clock, entropy::Entropy},
+    port::{clock::Clock, entropy::Entropy, store::Page},
     protocol::{jose::Algorithm, secret::Secret},
     service::{Authority, administer_clients::ClientSpec},
     store::Stores,
@@ -69,6 +82,9 @@ pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// A `state` that nothing but exact bookkeeping brings back whole.
 pub const STATE: &str = "af0ifjsldkj";
+
+/// The next run that writes to an audit trail.
+static RUNS: AtomicU64 = AtomicU64::new(0);
 
 /// What an operator says before the server starts.
 #[derive(Debug)]
@@ -147,6 +163,9 @@ impl Builder {
             Keyring::load(stores.keys.clone(), sealer.clone(), policy.keys.clone(), self.token_secret.as_ref());
         let keyring = Arc::new(keyring.await.expect("a keyring"));
         keyring.maintain(clock.now()).await.expect("signing keys");
+        // From no chance, so that the sequence which tests rely on stays as it is.
+        let run = Run::from_entropy(u128::from(RUNS.fetch_add(1, Ordering::Relaxed)).to_be_bytes());
+        let trail = Trail::start(stores.audit.clone(), clock.clone(), run, "test", Vec::new());
         let authority = Authority {
             issuer: Issuer::parse(&self.issuer).expect("an issuer"),
             policy,
@@ -154,6 +173,8 @@ impl Builder {
             tokens: stores.tokens.clone(),
             accounts: stores.accounts.clone(),
             keys: stores.keys.clone(),
+            audit: stores.audit.clone(),
+            trail: Arc::new(CountedTrail::new(trail.clone(), &mut metrics)),
             signer: keyring.clone(),
             assertions: Arc::new(JwtAssertionVerifier),
             sealer,
@@ -162,7 +183,7 @@ impl Builder {
         };
         let app = App::new(authority, clock.clone(), self.options);
         app.measure(&mut metrics);
-        TestServer { router: router(&app), app, clock, stores, keyring, metrics: Arc::new(metrics) }
+        TestServer { router: router(&app), app, clock, stores, keyring, trail, metrics: Arc::new(metrics) }
     }
 }
 
@@ -173,6 +194,7 @@ pub struct TestServer {
     pub clock: Arc<ManualClock>,
     pub stores: Stores,
     pub keyring: Arc<Keyring>,
+    pub trail: Arc<Trail>,
     pub metrics: Arc<Metrics>,
     router: Router,
 }
@@ -228,6 +250,15 @@ impl TestServer {
     /// Lets whole seconds pass.
     pub fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// What the audit trail says, the oldest first.
+    pub async fn audited(&self) -> Vec<audit::Entry> {
+        assert!(self.trail.flush().await, "the audit trail could not be written");
+        let page = Page { after: None, limit: 10_000 };
+        let mut entries = self.stores.audit.list(&audit::Filter::default(), page).await.expect("the audit trail");
+        entries.reverse();
+        entries
     }
 
     /// Adds a user.

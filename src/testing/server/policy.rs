@@ -77,5 +77,6 @@ pub fn policy() -> Policy {
             schedule: KeySchedule { rotation_period: 30 * day, publish_ahead: day, verify_after: day },
             algorithms: vec![],
         },
+        audit_retention: 90 * day,
     }
 }
