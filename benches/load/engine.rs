@@ -15,7 +15,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use crate::generator::{CONNECTIONS, now};
+use crate::{
+    cores,
+    generator::{CONNECTIONS, now},
+};
 
 /// As many as the server's pool has, unless its URL says otherwise.
 pub(crate) const POSTGRES_CONNECTIONS: usize = 16;
@@ -23,13 +26,12 @@ pub(crate) const POSTGRES_CONNECTIONS: usize = 16;
 /// How long a program may take beyond what it was told to.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// ES256 signatures per second, on every core at once.
+/// ES256 signatures per second, on one core.
 pub(crate) fn signatures(window: Duration) -> f64 {
-    let cores = std::thread::available_parallelism().unwrap().get();
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
     // As many bytes as a token's header and claims have.
     let message = [b'x'; 420];
-    let sign = || {
+    cores::on(cores::working(), || {
         let start = now();
         let mut count = 0u32;
         while start.elapsed() < window {
@@ -37,10 +39,6 @@ pub(crate) fn signatures(window: Duration) -> f64 {
             count += 1;
         }
         f64::from(count) / start.elapsed().as_secs_f64()
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(sign)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     })
 }
 
@@ -100,10 +98,15 @@ pub(crate) fn postgres_settings(url: &str) -> Result<String, String> {
 
 /// One statement.
 pub(crate) fn psql(url: &str, statement: &str) -> Result<String, String> {
+    psql_within(url, statement, Duration::ZERO)
+}
+
+/// Statements that take about as long as that.
+pub(crate) fn psql_within(url: &str, statement: &str, time: Duration) -> Result<String, String> {
     let mut psql = Command::new("psql");
     psql.args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1", "--command"]);
     psql.args([statement, url]).env("PGCONNECT_TIMEOUT", "5");
-    output(&mut psql, Duration::ZERO).map(|said| said.trim().to_owned())
+    output(&mut psql, time).map(|said| said.trim().to_owned())
 }
 
 /// `SET`s of 32 bytes per second over as many connections as the load has, as `redis-benchmark` counts them.

@@ -5,39 +5,28 @@
 //! ```
 //!
 //! The load generator has the last core for itself. Everything that it measures shares the first one: the upstream (axum, a small
-//! JSON answer), gateward with its memory store, and nginx with one worker. So requests per second say how much work one request is
+//! JSON answer), `gateward serve` with its memory store, and nginx with one worker. So requests per second say how much work one request is
 //! for all of them together, not how many a gateway on a core of its own would do; and the difference to the row without anything in
 //! between is what that costs. Latency under full load is only the length of the queue, which is the number of connections; so it is
 //! measured again with one connection, where nothing waits: what is added there is what a client notices.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use axum::{Json, Router, body::Bytes};
-use core_affinity::CoreId;
 use gateward::{
-    domain::{
-        guarded::GuardedResource,
-        resource::ResourceUri,
-        scope::Scope,
-        scope_rule::{Pattern, ScopeRule, ScopeRules},
-    },
-    gateway::{Gateway, GatewayOptions},
-    http::{App, path, router},
-    port::clock::Clock,
-    resource::SystemClock,
+    http::path,
     testing::server::{OPAQUE_RESOURCE, Parameters, RESOURCE},
 };
 use serde_json::json;
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::{
-    boxes, each_once,
-    generator::{CONNECTIONS, Figure, Timing, member, post, run},
+    cores,
+    generator::{CONNECTIONS, Figure, Timing, member, ok, post, run},
     nginx::Nginx,
-    place,
-    subject::Subject,
+    program::{Place, Program, basic},
     table::{count, line, millis},
-    talk::Same,
+    talk::{Same, boxes},
 };
 
 /// What one connection sends again and again.
@@ -63,20 +52,22 @@ pub(crate) struct Report {
 
 /// Measures every row.
 pub(crate) fn measure(timing: Timing) -> Report {
-    let (first, last) = cores();
-    let load = pinned(last);
-    let behind = pinned(first);
+    let load = cores::pinned(cores::asking());
+    let behind = cores::pinned(cores::working());
     let upstream = serve_upstream(&behind);
-    let plain = gateway(first, upstream, ScopeRules { base: scope("mcp:read"), rules: vec![] });
-    let reading = gateway(first, upstream, rules_about_tools());
+    let [plain, reading] = ["", ABOUT_TOOLS].map(|rules| {
+        let gateway = format!("required_scope = \"mcp:read\"\nupstream = \"http://{upstream}\"\n{rules}");
+        Program::start(&Place::at("memory:"), &gateway).unwrap()
+    });
     let [jwt, opaque] = [RESOURCE, OPAQUE_RESOURCE].map(|resource| token(&load, &plain, resource));
     let jwt_for_reading = token(&load, &reading, RESOURCE);
 
     let mut rows = Vec::new();
     let mut row = |name: &str, direct: usize, address: SocketAddr, request: Vec<u8>| {
         let talks = |count| boxes((0..count).map(|_| Same::new(request.clone())));
-        let loaded = load.block_on(run(address, "\"status\":\"ok\"", talks(CONNECTIONS), timing));
-        let alone = load.block_on(run(address, "\"status\":\"ok\"", talks(1), timing));
+        let answer = ok("\"status\":\"ok\"");
+        let loaded = load.block_on(run(address, answer, talks(CONNECTIONS), timing));
+        let alone = load.block_on(run(address, answer, talks(1), timing));
         eprintln!("{name}: {:.0}/s", loaded.rate);
         rows.push(Row { name: name.to_owned(), loaded, alone, direct });
     };
@@ -88,14 +79,7 @@ pub(crate) fn measure(timing: Timing) -> Report {
     row("POST, nothing in between", 3, upstream, call(None));
     row("POST, gateway, ES256, body passed", 3, plain.address, call(Some(&jwt)));
     row("POST, gateway, ES256, body read for a rule about tools", 3, reading.address, call(Some(&jwt_for_reading)));
-    let nginx = std::thread::scope(|scope| {
-        // A process runs where the thread that starts it may run.
-        let start = || {
-            core_affinity::set_for_current(first);
-            Nginx::start(upstream, plain.address)
-        };
-        scope.spawn(start).join().unwrap()
-    });
+    let nginx = cores::on(cores::working(), || Nginx::start(upstream, plain.address));
     if let Ok(nginx) = &nginx {
         row("GET, nginx, no authentication", 0, nginx.plain, get("mcp.example.com", "/mcp", None));
         row("GET, nginx, auth_request to gateward, ES256", 0, nginx.asking, get_jwt());
@@ -103,25 +87,14 @@ pub(crate) fn measure(timing: Timing) -> Report {
     }
     let nginx = nginx.map(|nginx| nginx.version.clone());
     load.shutdown_timeout(Duration::from_secs(5));
-    plain.stop();
-    reading.stop();
+    drop((plain, reading));
     behind.shutdown_timeout(Duration::from_secs(5));
     Report { timing, rows, nginx }
 }
 
-/// The first and the last core that this process may use.
-pub(crate) fn cores() -> (CoreId, CoreId) {
-    let cores = core_affinity::get_core_ids().expect("cores that can be chosen");
-    let (first, last) = (cores[0], cores[cores.len() - 1]);
-    assert!(first != last, "generator and subject need a core each");
-    (first, last)
-}
-
-/// One thread that stays on its core.
-pub(crate) fn pinned(core: CoreId) -> Runtime {
-    let stay = move || assert!(core_affinity::set_for_current(core), "a thread cannot be bound to its core");
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).on_thread_start(stay).enable_all().build().unwrap()
-}
+/// One rule that depends on the message, so that every message is read.
+const ABOUT_TOOLS: &str =
+    "[[resources.rules]]\nmcp_method = \"tools/call\"\nmcp_name = \"launch-*\"\nscope = \"mcp:execute\"\n";
 
 fn serve_upstream(runtime: &Runtime) -> SocketAddr {
     use axum::serve::ListenerExt;
@@ -133,53 +106,11 @@ fn serve_upstream(runtime: &Runtime) -> SocketAddr {
     address
 }
 
-/// `gateward serve` with the resource of the tests that has JWTs, and the one that has opaque tokens, before the same upstream.
-fn gateway(core: CoreId, upstream: SocketAddr, rules: ScopeRules) -> Subject {
-    let site = |uri: &str| GuardedResource {
-        uri: ResourceUri::parse(uri).unwrap(),
-        name: "Notes".into(),
-        rules: rules.clone(),
-        scopes: scope("mcp:read mcp:execute"),
-        upstream: Some(format!("http://{upstream}").parse().unwrap()),
-        allowed_origins: vec![],
-        trust_mcp_headers: false,
-    };
-    // As in `config/default.toml`.
-    let options = GatewayOptions {
-        body_limit: 4 * 1024 * 1024,
-        connect_timeout: Duration::from_secs(5),
-        response_timeout: Duration::from_secs(60),
-        recheck: Duration::from_secs(5),
-    };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let routes = |app: &App| {
-        let gateway = Gateway::new(app, &clock, vec![site(RESOURCE), site(OPAQUE_RESOURCE)], &options).unwrap();
-        gateway.around(router(app), app)
-    };
-    Subject::start_on(pinned(core), &place::everything_at("memory:"), routes).unwrap()
-}
-
-/// One rule that depends on the message, so that every message is read.
-fn rules_about_tools() -> ScopeRules {
-    let pattern = |text| Some(Pattern::parse(text).unwrap());
-    let launch = ScopeRule {
-        mcp_method: pattern("tools/call"),
-        mcp_name: pattern("launch-*"),
-        scope: scope("mcp:execute"),
-        ..ScopeRule::default()
-    };
-    ScopeRules { base: scope("mcp:read"), rules: vec![launch] }
-}
-
-fn scope(text: &str) -> Scope {
-    Scope::parse(text).unwrap()
-}
-
 /// An access token of the worker, from the token endpoint.
-fn token(load: &Runtime, subject: &Subject, resource: &str) -> String {
+fn token(load: &Runtime, program: &Program, resource: &str) -> String {
     let form = Parameters::from([("grant_type", "client_credentials"), ("scope", "mcp:read"), ("resource", resource)]);
-    let request = post(path::TOKEN, Some(&subject.callers.worker), &form.encode());
-    let answers = load.block_on(each_once(subject, vec![request], "\"access_token\""));
+    let request = post(path::TOKEN, Some(&basic("worker")), &form.encode());
+    let answers = program.each_once(load, vec![request], ok("\"access_token\""));
     member(&answers[0], "access_token").to_owned()
 }
 

@@ -15,10 +15,13 @@ use tokio::{
 };
 
 /// How many connections ask at the same time.
-pub(crate) const CONNECTIONS: usize = 64;
+pub(crate) const CONNECTIONS: usize = 32;
 
 /// What an answer that never comes may cost.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long asking may take where the number of questions is what ends it.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// More than any answer that is measured here.
 const LARGEST_ANSWER: usize = 64 * 1024;
@@ -28,8 +31,21 @@ pub(crate) trait Talk: Send {
     /// The next request, whole; `None` when there is nothing left to ask.
     fn next(&mut self) -> Option<&[u8]>;
 
-    /// The body of the answer to it.
-    fn hear(&mut self, _body: &[u8]) {}
+    /// The answer to it, head and body.
+    fn hear(&mut self, _answer: &str) {}
+}
+
+/// What an answer must be, or the bench stops.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) status: &'static str,
+    /// Somewhere in it.
+    pub(crate) marker: &'static str,
+}
+
+/// A 200 with `marker` in it.
+pub(crate) const fn ok(marker: &'static str) -> Expected {
+    Expected { status: "HTTP/1.1 200 ", marker }
 }
 
 /// How long to ask.
@@ -69,9 +85,8 @@ pub(crate) fn get(path: &str) -> Vec<u8> {
 }
 
 /// The text of a member of a JSON object. Good for what this server writes about tokens: no escapes in there.
-pub(crate) fn member<'a>(body: &'a [u8], name: &str) -> &'a str {
-    let text = std::str::from_utf8(body).unwrap();
-    let (_, rest) = text.split_once(&format!("\"{name}\":\"")).unwrap_or_else(|| panic!("no {name} in {text}"));
+pub(crate) fn member<'a>(answer: &'a str, name: &str) -> &'a str {
+    let (_, rest) = answer.split_once(&format!("\"{name}\":\"")).unwrap_or_else(|| panic!("no {name} in {answer}"));
     rest.split('"').next().unwrap()
 }
 
@@ -79,45 +94,52 @@ pub(crate) fn member<'a>(body: &'a [u8], name: &str) -> &'a str {
 pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
+    /// How long head and answer were the last time: usually the same again, and then nothing has to be read in it.
+    last: (usize, usize),
 }
 
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, received: Vec::with_capacity(8 * 1024) }
+        Self { stream, received: Vec::with_capacity(8 * 1024), last: (0, 0) }
     }
 
-    /// Asks, and returns the body of the answer, which must be a 200 with `marker` in it.
-    pub(crate) async fn exchange(&mut self, request: &[u8], marker: &str) -> &[u8] {
+    /// Asks, and returns the answer.
+    pub(crate) async fn exchange(&mut self, request: &[u8], expected: Expected) -> &str {
         self.stream.write_all(request).await.unwrap();
         self.received.clear();
-        let head = loop {
+        loop {
             self.receive().await;
-            if let Some(at) = self.text().find("\r\n\r\n") {
-                break at + 4;
+            if self.is_whole() {
+                break;
             }
-        };
-        let whole = head + content_length(&self.text()[..head]);
-        while self.received.len() < whole {
-            self.receive().await;
         }
-        let answer = self.text();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "an answer that was not expected:\n{answer}");
-        assert!(answer[head..].contains(marker), "no {marker} in\n{answer}");
-        assert_eq!(answer.len(), whole, "more than one answer:\n{answer}");
-        &self.received[head..]
+        // What is measured here answers in ASCII.
+        let answer = std::str::from_utf8(&self.received).unwrap();
+        assert!(answer.starts_with(expected.status), "an answer that was not expected:\n{answer}");
+        assert!(answer.contains(expected.marker), "no {} in\n{answer}", expected.marker);
+        answer
     }
 
     async fn receive(&mut self) {
         let count = self.stream.read_buf(&mut self.received).await.unwrap();
-        assert!(count > 0, "the server hung up after:\n{}", self.text());
-        assert!(self.received.len() <= LARGEST_ANSWER, "an answer without end:\n{}", self.text());
+        let seen = || String::from_utf8_lossy(&self.received);
+        assert!(count > 0, "the server hung up after:\n{}", seen());
+        assert!(self.received.len() <= LARGEST_ANSWER, "an answer without end:\n{}", seen());
     }
 
-    /// What is measured here answers in ASCII.
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.received).unwrap()
+    fn is_whole(&mut self) -> bool {
+        let (head, whole) = self.last;
+        if self.received.len() == whole && self.received[..head].ends_with(b"\r\n\r\n") {
+            return true;
+        }
+        let Some(at) = self.received.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+        let head = at + 4;
+        let whole = head + content_length(std::str::from_utf8(&self.received[..head]).unwrap());
+        assert!(self.received.len() <= whole, "more than one answer:\n{}", String::from_utf8_lossy(&self.received));
+        self.last = (head, whole);
+        self.received.len() == whole
     }
 }
 
@@ -141,13 +163,8 @@ struct Seen {
     ran_dry: Option<u32>,
 }
 
-/// Asks on one connection for each of `talks`, all at once. Stops the bench at any other answer than a 200 with `marker` in it.
-pub(crate) async fn run(
-    address: SocketAddr,
-    marker: &'static str,
-    talks: Vec<Box<dyn Talk>>,
-    timing: Timing,
-) -> Figure {
+/// Asks on one connection for each of `talks`, all at once. Stops the bench at any answer that is not as expected.
+pub(crate) async fn run(address: SocketAddr, expected: Expected, talks: Vec<Box<dyn Talk>>, timing: Timing) -> Figure {
     let mut connections = Vec::new();
     for talk in talks {
         connections.push((Connection::open(address).await, talk));
@@ -155,16 +172,30 @@ pub(crate) async fn run(
     let (start, whole) = (now(), timing.warm_up + timing.window);
     let mut tasks = JoinSet::new();
     for (connection, talk) in connections {
-        tasks.spawn(converse(connection, talk, marker, start, whole));
+        tasks.spawn(converse(connection, talk, expected, start, whole));
     }
     let seen = timeout(whole + PATIENCE, tasks.join_all()).await.expect("every connection gets its answers");
     figure(&seen, timing)
 }
 
+/// Asks until there is nothing left to ask; every answer counts.
+pub(crate) async fn exhaust(address: SocketAddr, expected: Expected, talks: Vec<Box<dyn Talk>>) -> Figure {
+    let mut tasks = JoinSet::new();
+    let start = now();
+    for talk in talks {
+        let connection = Connection::open(address).await;
+        tasks.spawn(converse(connection, talk, expected, start, LONGEST));
+    }
+    let seen = timeout(LONGEST + PATIENCE, tasks.join_all()).await.expect("every connection gets its answers");
+    assert!(seen.iter().all(|seen| seen.ran_dry.is_some()), "there was more to ask than there was time for");
+    let took = seen.iter().flat_map(|seen| &seen.answers).map(|answered| answered.took).collect();
+    rated(took, start.elapsed())
+}
+
 async fn converse(
     mut connection: Connection,
     mut talk: Box<dyn Talk>,
-    marker: &str,
+    expected: Expected,
     start: Instant,
     whole: Duration,
 ) -> Seen {
@@ -172,9 +203,9 @@ async fn converse(
     let mut asked = micros(start);
     while u128::from(asked) < whole.as_micros() {
         let Some(request) = talk.next() else { return Seen { answers, ran_dry: Some(asked) } };
-        let body = connection.exchange(request, marker).await;
+        let answer = connection.exchange(request, expected).await;
         let at = micros(start);
-        talk.hear(body);
+        talk.hear(answer);
         answers.push(Answered { at, took: at - asked });
         asked = at;
     }
@@ -188,11 +219,16 @@ fn figure(seen: &[Seen], timing: Timing) -> Figure {
     let end = seen.iter().filter_map(|seen| seen.ran_dry).fold(end, u32::min);
     assert!(end > from, "there was nothing left to ask before the warm-up was over");
     let answers = seen.iter().flat_map(|seen| &seen.answers);
-    let mut took: Vec<u32> = answers.filter(|a| (from..end).contains(&a.at)).map(|a| a.took).collect();
+    let took = answers.filter(|a| (from..end).contains(&a.at)).map(|a| a.took).collect();
+    rated(took, Duration::from_micros(u64::from(end - from)))
+}
+
+/// From how long each answer took, in microseconds, and how long all of them together.
+fn rated(mut took: Vec<u32>, whole: Duration) -> Figure {
     took.sort_unstable();
     assert!(!took.is_empty(), "no answer in the whole window");
     let share = |hundredth: usize| Duration::from_micros(took[(took.len() - 1) * hundredth / 100].into());
-    Figure { rate: took.len() as f64 / (f64::from(end - from) / 1e6), p50: share(50), p99: share(99) }
+    Figure { rate: took.len() as f64 / whole.as_secs_f64(), p50: share(50), p99: share(99) }
 }
 
 fn micros(start: Instant) -> u32 {

@@ -1,37 +1,36 @@
-//! Requests per second and latencies over real sockets, on every store, beside what the engine does without this server.
+//! Requests per second and latencies of the program itself over real sockets, beside what can be had at the most.
 //!
 //! ```text
-//! cargo bench --features testing --bench load
-//! cargo bench --features testing --bench load -- gateway
-//! cargo bench --features testing --bench load -- attack
+//! cargo bench --features testing --bench load             every operation, on every store
+//! cargo bench --features testing --bench load -- memory   every operation, without a database
+//! cargo bench --features testing --bench load -- gateway  the gateway, beside no gateway and nginx
+//! cargo bench --features testing --bench load -- attack   honest traffic while somebody attacks
+//! cargo bench --features testing --bench load -- growth   a Postgres that holds up to 10^7 tokens; takes some minutes
 //! ```
-//!
-//! The second one measures the gateway; see `gateway.rs`. The third one measures honest traffic under attack; see `attack/`. What follows
-//! is about the first one.
 //!
 //! # What is measured
 //!
-//! The router, the serve loop, the rules, ES256 signatures and the store, as `gateward serve` puts them together, on a TCP
-//! listener of the loopback interface. 64 connections stay open and ask one request at a time each. After a warm-up of a
-//! second every answer within the window counts; it must be a 200 with the right member in its body, or the bench stops. The
-//! first row is `/livez`, which does nothing: the limit of the sockets, of hyper and of the generator.
+//! `gateward serve`, built for release, with a configuration file of its own: sockets, HTTP, rules, signatures, store, log and
+//! limits as an operator gets them. It has the first core for itself and the load generator the last one; 32 connections stay
+//! open and ask one request at a time each. After a warm-up of a second every answer within the window counts; it must be the
+//! expected one, or the bench stops.
+//!
+//! Beside it, on the same core and under the same load, in the same run: axum that does only what the operation cannot do without
+//! (`bare.rs`), once bare and once under the layers that every such service has. Where a signature is made, that is nearly all of it.
 //!
 //! Rows that write do it in one step of the store each: an opaque token, the rotation of a refresh token (every connection has
-//! a chain of its own), the exchange of a code (the codes are put into the store beforehand, without login and consent). Such a
-//! step touches several rows and comes after questions to the same store about the client and the credential, while the limit
-//! beside it is one row of 32 bytes and nothing else.
+//! a chain of its own), a code for a browser that is logged in and agreed before, and its exchange. Such a step touches several rows
+//! and comes after questions to the same store, while the limit of an engine is one row of 32 bytes and nothing else.
 //!
 //! # What is not
 //!
-//! - **Generator, server and database share the processors**, so every figure is a floor. So are the limits of the engines,
-//!   which share them with `pgbench` or `redis-benchmark`.
-//! - No log is written, nothing is purged, TLS and the network between machines are missing, and so are login and consent.
-//! - The limit of Postgres is for as many connections as the server's pool has (16); that of Redis for 64, without pipelining,
-//!   while the server sends the commands of all requests over one connection, so its ratio may be over 1.
+//! - **Databases share the two cores** with generator and server, so the figures of stores other than memory are a floor. So are
+//!   the limits of the engines, which share them with `pgbench` or `redis-benchmark`.
+//! - TLS, the network between machines, passwords and the consent page are missing.
+//! - The limit of Postgres is for as many connections as the server's pool has (16); that of Redis for as many as the generator has,
+//!   without pipelining, while the server sends the commands of all requests over one connection.
 //! - The limit of SQLite is serial: it has one writer, and every transaction waits for the disk. The server commits what has
-//!   arrived meanwhile together, so its ratio to one row for each commit may be over 1; the row with 64 for each commit says
-//!   where that ends.
-//! - `memory:` is compared with signatures on all cores, the most expensive thing that is left.
+//!   arrived meanwhile together; the row with 64 for each commit says where that ends.
 //!
 //! # Settings
 //!
@@ -55,51 +54,34 @@
 )]
 
 mod attack;
+mod bare;
+mod cores;
 mod engine;
 mod gateway;
 mod generator;
+mod growth;
 mod nginx;
 mod place;
-mod subject;
+mod program;
+mod rows;
 mod table;
 mod talk;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use gateward::{
-    http::path,
-    testing::server::{OPAQUE_RESOURCE, Parameters},
-};
+use tokio::runtime::Runtime;
 
 use self::{
-    generator::{CONNECTIONS, Connection, Figure, Talk, Timing, get, member, post, run},
+    bare::Bare,
+    generator::{Timing, get, ok},
     place::{Database, Keys},
-    subject::{APP, Subject},
-    table::{Column, Limit, Report},
-    talk::{Chain, Codes, Same},
+    program::{Place, Program, secret_of},
+    rows::Figures,
+    table::{Column, Limit, Limits, Report},
 };
 
-/// More codes than this are not put into a store beforehand; where they are spent sooner, the window ends sooner.
-const MOST_CODES: usize = 200_000;
-
-/// What each row is called, in the order of [`Figures`].
-const ROWS: [&str; 7] = [
-    "`GET /livez`, nothing behind it",
-    "client_credentials, JWT",
-    "client_credentials, opaque token (1 write)",
-    "refresh (1 write)",
-    "code exchange (1 write)",
-    "introspection, JWT of a human's grant",
-    "introspection, opaque token",
-];
-
-/// Where one signature is made for each request.
-const SIGNING: &[usize] = &[1, 3, 4];
-
-/// Where one record is made for each request.
-const WRITING: &[usize] = &[2, 3, 4];
-
-type Figures = [Figure; ROWS.len()];
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
 
 fn main() {
     // `cargo test --benches` and `cargo nextest` only want to know whether it can be built.
@@ -109,140 +91,102 @@ fn main() {
     let seconds = variable("GATEWARD_LOAD_SECONDS").map_or(3, |text| text.parse().expect("a number of seconds"));
     let timing =
         Timing { warm_up: Duration::from_secs(1), window: Duration::from_secs(seconds).clamp(SHORTEST, LONGEST) };
-    if std::env::args().any(|argument| argument == "gateway") {
+    let asked = |mode: &str| std::env::args().any(|argument| argument == mode);
+    if asked("gateway") {
         println!("{}", gateway::measure(timing));
         return;
     }
-    if std::env::args().any(|argument| argument == "attack") {
+    if asked("attack") {
         println!("{}", attack::measure());
         return;
     }
-    let report = Report {
-        timing,
-        columns: vec![memory(timing), sqlite(timing), postgres(timing), redis(timing), postgres_and_redis(timing)],
+    let load = cores::pinned(cores::asking());
+    if asked("growth") {
+        println!("{}", growth::measure(&load, timing).expect("a Postgres that can be filled"));
+        return;
+    }
+    let (memory, limits) = memory(&load, timing);
+    let mut columns = vec![memory];
+    if !asked("memory") {
+        columns.extend([sqlite(&load, timing), postgres(&load, timing), redis(&load, timing)]);
+        columns.push(postgres_and_redis(&load, timing));
+    }
+    println!("{}", Report { timing, limits, columns });
+    load.shutdown_timeout(Duration::from_secs(5));
+}
+
+fn memory(load: &Runtime, timing: Timing) -> (Column, Limits) {
+    let program = Program::start(&Place::at("memory:"), "").expect("memory needs nothing");
+    let figures = rows::program(&program, load, timing);
+    let document = program.each_once(load, vec![get(gateward::http::path::METADATA)], ok("\"issuer\":")).remove(0);
+    let resident = program.resident();
+    drop(program);
+    let (_, document) = document.split_once("\r\n\r\n").unwrap();
+    let limit = |layered| {
+        let bare = Bare::start(document, &secret_of("worker"), layered);
+        let figures = rows::bare(&bare, load, timing);
+        bare.stop();
+        figures
     };
-    println!("{report}");
+    let limits = Limits { bare: limit(false), layered: limit(true), signatures: engine::signatures(timing.window) };
+    let settings = Some(format!("{} MiB resident at the end", resident >> 20));
+    (Column { name: "memory", figures: Ok(figures), limits: vec![], settings }, limits)
 }
 
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(60);
-
-fn memory(timing: Timing) -> Column {
-    let rate = Ok(engine::signatures(timing.window));
-    let limits = vec![Limit { what: "ES256 signatures on all cores", rows: SIGNING, rate }];
-    let figures = measure(&place::everything_at("memory:"), timing);
-    Column { name: "memory", figures, limits, settings: None }
+/// Every row on one store. `Err` says why the store could not be opened; anything else that goes wrong stops the bench.
+fn measure(place: &Place, load: &Runtime, timing: Timing) -> Result<Figures, String> {
+    Ok(rows::program(&Program::start(place, "")?, load, timing))
 }
 
-fn sqlite(timing: Timing) -> Column {
+fn sqlite(load: &Runtime, timing: Timing) -> Column {
     // Not where temporary files go, which may be memory.
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let rate = |batch| Ok(engine::sqlite(directory.path(), batch, timing.window));
-    let limit = |what, batch| Limit { what, rows: WRITING, rate: rate(batch) };
+    let limit = |what, batch| Limit { what, rate: Ok(engine::sqlite(directory.path(), batch, timing.window)) };
     let limits = vec![limit("INSERT, 1 for each commit, serial", 1), limit("INSERT, 64 for each commit, serial", 64)];
-    let figures =
-        measure(&place::everything_at(&format!("sqlite:{}", directory.path().join("load.db").display())), timing);
+    let place = Place::at(&format!("sqlite:{}", directory.path().join("load.db").display()));
+    let figures = measure(&place, load, timing);
     Column { name: "SQLite", figures, limits, settings: Some("synchronous FULL, WAL".to_owned()) }
 }
 
-fn postgres(timing: Timing) -> Column {
+fn postgres(load: &Runtime, timing: Timing) -> Column {
     let name = "Postgres";
     let database = match Database::create() {
         Ok(database) => database,
         Err(why) => return Column::not_measured(name, why),
     };
     let rate = engine::postgres(database.url(), timing.window);
-    let limit = Limit { what: "pgbench, INSERT, 16 connections", rows: WRITING, rate };
-    let figures = measure(&place::everything_at(database.url()), timing);
+    let limit = Limit { what: "pgbench, INSERT of 32 bytes, 16 connections", rate };
+    let figures = measure(&Place::at(database.url()), load, timing);
     Column { name, figures, limits: vec![limit], settings: engine::postgres_settings(database.url()).ok() }
 }
 
-fn redis(timing: Timing) -> Column {
+fn redis(load: &Runtime, timing: Timing) -> Column {
     let name = "Redis";
     let keys = match Keys::choose() {
         Ok(keys) => keys,
         Err(why) => return Column::not_measured(name, why),
     };
     let limit = redis_limit(&keys, timing);
-    let figures = measure(&place::everything_at(&keys.store_url()), timing);
+    let figures = measure(&Place::at(&keys.store_url()), load, timing);
     Column { name, figures, limits: vec![limit], settings: engine::redis_settings(keys.url()).ok() }
 }
 
 /// Tokens in Redis, everything else in Postgres.
-fn postgres_and_redis(timing: Timing) -> Column {
+fn postgres_and_redis(load: &Runtime, timing: Timing) -> Column {
     let name = "Postgres + Redis";
     let (database, keys) = match (Database::create(), Keys::choose()) {
         (Ok(database), Ok(keys)) => (database, keys),
         (Err(why), _) | (_, Err(why)) => return Column::not_measured(name, why),
     };
     let limit = redis_limit(&keys, timing);
-    let figures = measure(&place::tokens_apart(database.url(), &keys.store_url()), timing);
+    let place = Place { tokens: Some(keys.store_url()), ..Place::at(database.url()) };
+    let figures = measure(&place, load, timing);
     Column { name, figures, limits: vec![limit], settings: None }
 }
 
 fn redis_limit(keys: &Keys, timing: Timing) -> Limit {
     let rate = engine::redis(keys.url(), keys.prefix(), timing.window);
-    Limit { what: "redis-benchmark, SET, 64 connections", rows: WRITING, rate }
-}
-
-/// Every row on one store. `Err` says why the store could not be opened; anything else that goes wrong stops the bench.
-fn measure(urls: &gateward::store::StoreUrls, timing: Timing) -> Result<Figures, String> {
-    let subject = Subject::start(urls)?;
-    let load = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let measured = |row: usize, marker, talks| {
-        let figure = load.block_on(run(subject.address, marker, talks, timing));
-        eprintln!("{}: {:.0}/s", ROWS[row], figure.rate);
-        figure
-    };
-    let alike = |request: Vec<u8>| boxes((0..CONNECTIONS).map(|_| Same::new(request.clone())));
-    let token = |form: &Parameters, caller: Option<&str>| post(path::TOKEN, caller, &form.encode());
-
-    // One code for each connection: its refresh token is the start of a chain, its JWT is introspected later.
-    let mut codes = subject.open_grants(CONNECTIONS).into_iter();
-    let redeem = (0..CONNECTIONS).map(|_| token(&talk::redemption(&codes.next().unwrap()), None)).collect();
-    let tokens = load.block_on(each_once(&subject, redeem, "\"refresh_token\":\"gw_rt_"));
-    let worker = Some(subject.callers.worker.as_str());
-    let opaque = Parameters::from([("grant_type", "client_credentials"), ("resource", OPAQUE_RESOURCE)]);
-    let opaque = token(&opaque, worker);
-    let opaque_tokens = vec![opaque.clone(); CONNECTIONS];
-    let opaque_tokens = load.block_on(each_once(&subject, opaque_tokens, "\"access_token\":\"gw_at_"));
-    let about = |answers: &[Vec<u8>], caller: &str| {
-        let ask = |answer: &Vec<u8>| {
-            let form = Parameters::from([("token", member(answer, "access_token"))]);
-            Same::new(post(path::INTROSPECT, Some(caller), &form.encode()))
-        };
-        boxes(answers.iter().map(ask))
-    };
-
-    let nothing = measured(0, "\"status\":\"ok\"", alike(get("/livez")));
-    let form = Parameters::from([("grant_type", "client_credentials"), ("scope", "mcp:read")]);
-    let machine = measured(1, "\"access_token\":\"eyJ", alike(token(&form, worker)));
-    let opaque = measured(2, "\"access_token\":\"gw_at_", alike(opaque));
-    let chains = boxes(tokens.iter().map(|answer| Chain::starting_with(member(answer, "refresh_token"), APP)));
-    let refresh = measured(3, "\"refresh_token\":\"gw_rt_", chains);
-    // Some more than there will be time for, if an exchange is about as fast as a rotation.
-    let enough = 1.3 * refresh.rate * (timing.warm_up + timing.window).as_secs_f64();
-    let codes = Arc::new(Codes::new(subject.open_grants((enough as usize).clamp(CONNECTIONS, MOST_CODES))));
-    let exchange = measured(4, "\"refresh_token\":\"gw_rt_", boxes((0..CONNECTIONS).map(|_| codes.share())));
-    let jwt = measured(5, "\"active\":true", about(&tokens, &subject.callers.resource_server));
-    let known = measured(6, "\"active\":true", about(&opaque_tokens, &subject.callers.opaque_resource_server));
-    load.shutdown_timeout(Duration::from_secs(5));
-    subject.stop();
-    Ok([nothing, machine, opaque, refresh, exchange, jwt, known])
-}
-
-fn boxes<T: Talk + 'static>(talks: impl Iterator<Item = T>) -> Vec<Box<dyn Talk>> {
-    talks.map(|talk| Box::new(talk) as Box<dyn Talk>).collect()
-}
-
-/// The answers to some requests, one after the other.
-async fn each_once(subject: &Subject, requests: Vec<Vec<u8>>, marker: &str) -> Vec<Vec<u8>> {
-    let mut connection = Connection::open(subject.address).await;
-    let mut answers = Vec::new();
-    for request in requests {
-        answers.push(connection.exchange(&request, marker).await.to_vec());
-    }
-    answers
+    Limit { what: "redis-benchmark, SET of 32 bytes", rate }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark is set up by its environment")]

@@ -1,19 +1,9 @@
 //! Stores for the time of a measurement, with names that nobody else has.
 
-use gateward::{adapter::entropy::OsEntropy, port::entropy::Entropy, store::StoreUrls};
+use gateward::{adapter::entropy::OsEntropy, port::entropy::Entropy};
 use url::Url;
 
 use crate::{engine, variable};
-
-/// Every family at one URL.
-pub(crate) fn everything_at(url: &str) -> StoreUrls {
-    StoreUrls { default: url.to_owned(), ..StoreUrls::default() }
-}
-
-/// Tokens at one URL, everything else at another.
-pub(crate) fn tokens_apart(default: &str, tokens: &str) -> StoreUrls {
-    StoreUrls { tokens: Some(tokens.to_owned()), ..everything_at(default) }
-}
 
 /// A database of its own. Dropping it drops the database.
 pub(crate) struct Database {

@@ -1,15 +1,15 @@
 //! What the connections say.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
 };
 
 use gateward::{http::path, testing::server::Parameters};
 
 use crate::{
     generator::{Talk, member, post},
-    subject::APP,
+    program::APP,
 };
 
 /// The same request again and again.
@@ -28,63 +28,90 @@ impl Talk for Same {
 }
 
 /// Refreshes with what the last refresh brought.
-pub(crate) struct Chain {
-    client: &'static str,
-    request: Vec<u8>,
-}
+pub(crate) struct Chain(Vec<u8>);
 
 impl Chain {
-    pub(crate) fn starting_with(refresh_token: &str, client: &'static str) -> Self {
-        Self { client, request: refresh(refresh_token, client) }
+    pub(crate) fn starting_with(refresh_token: &str) -> Self {
+        Self(refresh(refresh_token))
     }
 }
 
 impl Talk for Chain {
     fn next(&mut self) -> Option<&[u8]> {
+        Some(&self.0)
+    }
+
+    fn hear(&mut self, answer: &str) {
+        self.0 = refresh(member(answer, "refresh_token"));
+    }
+}
+
+/// The request of the public client for new tokens.
+pub(crate) fn refresh(refresh_token: &str) -> Vec<u8> {
+    post(path::TOKEN, None, &Parameters::refresh(refresh_token).add("client_id", APP).encode())
+}
+
+/// Codes that were handed out and not redeemed yet; all connections share them.
+#[derive(Clone, Default)]
+pub(crate) struct Codes(Arc<Mutex<VecDeque<String>>>);
+
+impl Codes {
+    /// One that nobody else takes.
+    pub(crate) fn take(&self) -> Option<String> {
+        self.0.lock().unwrap().pop_front()
+    }
+}
+
+/// Asks for authorization as often as there are codes to be drawn, as a browser whose human agreed before.
+pub(crate) struct Authorize {
+    codes: Codes,
+    request: Vec<u8>,
+    left: usize,
+}
+
+impl Authorize {
+    pub(crate) fn new(request: Vec<u8>, times: usize, codes: &Codes) -> Self {
+        Self { codes: codes.clone(), request, left: times }
+    }
+}
+
+impl Talk for Authorize {
+    fn next(&mut self) -> Option<&[u8]> {
+        self.left = self.left.checked_sub(1)?;
         Some(&self.request)
     }
 
-    fn hear(&mut self, body: &[u8]) {
-        self.request = refresh(member(body, "refresh_token"), self.client);
-    }
-}
-
-fn refresh(refresh_token: &str, client: &str) -> Vec<u8> {
-    post(path::TOKEN, None, &Parameters::refresh(refresh_token).add("client_id", client).encode())
-}
-
-/// Codes that all connections take from.
-pub(crate) struct Codes {
-    codes: Vec<String>,
-    taken: AtomicUsize,
-}
-
-impl Codes {
-    pub(crate) fn new(codes: Vec<String>) -> Self {
-        Self { codes, taken: AtomicUsize::new(0) }
-    }
-
-    /// For one connection.
-    pub(crate) fn share(self: &Arc<Self>) -> Exchange {
-        Exchange { codes: self.clone(), request: Vec::new() }
+    fn hear(&mut self, answer: &str) {
+        let (_, rest) = answer.split_once("code=").unwrap_or_else(|| panic!("no code in {answer}"));
+        let code = rest.split(['&', '\r']).next().unwrap();
+        self.codes.0.lock().unwrap().push_back(code.to_owned());
     }
 }
 
 /// Redeems a code that nobody else redeems, and then another one.
 pub(crate) struct Exchange {
-    codes: Arc<Codes>,
+    codes: Codes,
     request: Vec<u8>,
+}
+
+impl Exchange {
+    pub(crate) fn of(codes: &Codes) -> Self {
+        Self { codes: codes.clone(), request: Vec::new() }
+    }
 }
 
 impl Talk for Exchange {
     fn next(&mut self) -> Option<&[u8]> {
-        let code = self.codes.codes.get(self.codes.taken.fetch_add(1, Ordering::Relaxed))?;
-        self.request = post(path::TOKEN, None, &redemption(code).encode());
+        self.request = redemption(&self.codes.take()?);
         Some(&self.request)
     }
 }
 
-/// The form with which the public client redeems a code.
-pub(crate) fn redemption(code: &str) -> Parameters {
-    Parameters::redeem(code).add("client_id", APP)
+/// The request with which the public client redeems a code.
+pub(crate) fn redemption(code: &str) -> Vec<u8> {
+    post(path::TOKEN, None, &Parameters::redeem(code).add("client_id", APP).encode())
+}
+
+pub(crate) fn boxes<T: Talk + 'static>(talks: impl Iterator<Item = T>) -> Vec<Box<dyn Talk>> {
+    talks.map(|talk| Box::new(talk) as Box<dyn Talk>).collect()
 }

@@ -12,8 +12,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{ATTACKER, Outcomes, server::APP, wire::Wire};
+use super::{ATTACKER, Outcomes, wire::Wire};
 use crate::generator::{get, now, post};
+use crate::program::APP;
 
 type Attack = fn(SocketAddr, Duration) -> Pin<Box<dyn Future<Output = Outcomes> + Send>>;
 

@@ -8,8 +8,9 @@ use std::{
 use gateward::{http::path, testing::server::Parameters};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::{MCP_SERVER, WORKER, server::basic, wire::Wire};
+use super::{MCP_SERVER, WORKER, wire::Wire};
 use crate::generator::{now, post};
+use crate::program::basic;
 
 /// Between two questions of one of them.
 const PERIOD: Duration = Duration::from_millis(10);

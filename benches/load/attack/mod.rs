@@ -26,7 +26,7 @@ use self::{
     server::Server,
 };
 use crate::{
-    gateway::{cores, pinned},
+    cores,
     table::{count, line, millis},
 };
 
@@ -60,14 +60,8 @@ pub(crate) struct Report {
 
 /// Every attack, one after the other.
 pub(crate) fn measure() -> Report {
-    let (working, asking) = cores();
-    let start = || {
-        core_affinity::set_for_current(working);
-        Server::start()
-    };
-    // A process runs where the thread that starts it may run.
-    let server = std::thread::scope(|scope| scope.spawn(start).join().unwrap());
-    let [patient, attacker] = [(); 2].map(|()| pinned(asking));
+    let server = cores::on(cores::working(), Server::start);
+    let [patient, attacker] = [(); 2].map(|()| cores::pinned(cores::asking()));
     let resident = server.resident();
     let mut rows = Vec::new();
     for Flood { name, attack } in FLOODS {

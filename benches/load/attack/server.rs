@@ -4,17 +4,13 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::Path,
     process::{Child, Command, Stdio},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use gateward::testing::server::{REDIRECT, RESOURCE};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-/// The public client of a human.
-pub(super) const APP: &str = "app";
+use crate::program::{APP, digest_of, resident};
 
 /// A running server. Dropping it ends it.
 pub(super) struct Server {
@@ -50,9 +46,7 @@ impl Server {
 
     /// Bytes of memory that it has now.
     pub(super) fn resident(&self) -> u64 {
-        let status = fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join("status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        resident(self.child.id())
     }
 }
 
@@ -63,21 +57,8 @@ impl Drop for Server {
     }
 }
 
-/// The `Authorization` header of one of the confidential clients: `worker`, `spare` and `mcp`.
-pub(super) fn basic(client: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{client}:{}", secret_of(client))))
-}
-
-fn secret_of(client: &str) -> String {
-    format!("the long enough secret of {client} in a bench")
-}
-
 fn configuration() -> String {
-    let digest = |client: &str| {
-        let digest = Sha256::digest(secret_of(client));
-        digest.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
-    };
-    let [worker, spare, mcp] = ["worker", "spare", "mcp"].map(digest);
+    let [worker, spare, mcp] = ["worker", "spare", "mcp"].map(digest_of);
     format!(
         r#"
 issuer = "https://auth.example.com"
