@@ -174,7 +174,7 @@ async fn what_was_imported_is_found(stores: Stores) {
     import(&stores, &everything()).await;
     for wanted in [client("client"), dynamic_client("dynamic"), full_client("full")] {
         let found = stores.clients.find(&wanted.id).await.unwrap();
-        assert_eq!(found, Some(ClientEntry::Registered(Box::new(wanted))));
+        assert_eq!(found, Some(ClientEntry::Registered(Arc::new(wanted))));
     }
     assert_eq!(stores.clients.insert(&client("gone"), None).await.unwrap(), Insertion::Taken);
     let limit = stores.clients.insert(&dynamic_client("one-more"), Some(2)).await.unwrap();

@@ -232,7 +232,7 @@ async fn a_registration_that_is_dropped_at_any_wait_is_done_or_undone() {
         let again = stores.clients.insert(&client, Some(1_000_000)).await.unwrap();
         assert!(heard.is_none() || again == Insertion::Taken);
         let found = made.clients.find(&client.id).await.unwrap();
-        assert_eq!(found, Some(ClientEntry::Registered(Box::new(client))));
+        assert_eq!(found, Some(ClientEntry::Registered(Arc::new(client))));
         heard.is_some()
     })
     .await;

@@ -5,6 +5,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -69,7 +70,7 @@ async fn fill(stores: &Stores) {
 
 async fn find_everything(stores: &Stores) {
     let found = stores.clients.find(&client_id("client")).await.unwrap();
-    assert_eq!(found, Some(ClientEntry::Registered(Box::new(full_client("client")))));
+    assert_eq!(found, Some(ClientEntry::Registered(Arc::new(full_client("client")))));
     let found = stores.clients.find(&client_id("removed")).await.unwrap();
     assert_eq!(found, Some(ClientEntry::Removed { reason: Removal::Itself, at: NOW }));
     let found = stores.tokens.find_code(&code("grant").digest).await.unwrap().unwrap();

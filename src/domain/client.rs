@@ -1,6 +1,6 @@
 //! Clients (RFC 6749 2): who may ask, how they prove who they are, and what they may ask for.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -262,8 +262,8 @@ pub enum Removal {
 /// What a store knows of a `client_id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientEntry {
-    /// It is registered.
-    Registered(Box<Client>),
+    /// It is registered. Shared, because every request asks for one and few change it.
+    Registered(Arc<Client>),
     /// It was, and this is why it is not any more.
     Removed { reason: Removal, at: Timestamp },
 }

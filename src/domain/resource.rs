@@ -118,6 +118,11 @@ impl Resource {
         self.scopes.iter().map(|s| s.name.clone()).collect()
     }
 
+    /// Whether the scope is one of the resource.
+    pub fn offers(&self, token: &ScopeToken) -> bool {
+        self.scopes.iter().any(|scope| scope.name == *token)
+    }
+
     /// What a request without `scope` asks for.
     pub fn default_scope(&self) -> Scope {
         if self.default_scope.is_empty() { self.scope() } else { self.default_scope.clone() }
@@ -126,8 +131,7 @@ impl Resource {
     /// What of a granted scope means something here; `None` if nothing does. `offline_access` means something everywhere, and
     /// permits nothing by itself.
     pub fn scope_at(&self, granted: &Scope) -> Option<Scope> {
-        let own = self.scope();
-        let here: Scope = granted.iter().filter(|t| own.contains(t) || t.is_offline_access()).cloned().collect();
+        let here: Scope = granted.iter().filter(|t| self.offers(t) || t.is_offline_access()).cloned().collect();
         (!here.is_empty()).then_some(here)
     }
 
@@ -174,8 +178,11 @@ impl Resources {
 
     /// The resource that a client calls `name`: RFC 8707 2, `invalid_target` if `None`.
     pub fn find(&self, name: &str) -> Option<&Resource> {
-        let name = ResourceUri::parse(name).ok()?;
-        self.0.iter().find(|r| r.is_called(&name))
+        // Nearly always it is the registered text, which names what it names without being parsed.
+        self.0.iter().find(|r| &*r.uri.text == name).or_else(|| {
+            let name = ResourceUri::parse(name).ok()?;
+            self.0.iter().find(|r| r.is_called(&name))
+        })
     }
 
     /// All of them, the default one first.

@@ -1,6 +1,6 @@
 //! Scope (RFC 6749 3.3): a set of case-sensitive tokens.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -14,10 +14,10 @@ pub const OFFLINE_ACCESS: &str = "offline_access";
 #[error("a scope is one or more space-separated tokens of printable ASCII without quotes and backslashes")]
 pub struct InvalidScope;
 
-/// One scope token: 1 to 128 characters of `%x21 / %x23-5B / %x5D-7E`.
+/// One scope token: 1 to 128 characters of `%x21 / %x23-5B / %x5D-7E`. Clones share the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ScopeToken(Box<str>);
+pub struct ScopeToken(Arc<str>);
 
 impl ScopeToken {
     /// Reads one token.
@@ -56,7 +56,7 @@ impl TryFrom<String> for ScopeToken {
 
 impl From<ScopeToken> for String {
     fn from(token: ScopeToken) -> String {
-        token.0.into()
+        token.0.as_ref().into()
     }
 }
 

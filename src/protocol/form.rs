@@ -82,6 +82,9 @@ impl Form {
 
 /// Decodes one name or value: `+` is a space, `%XX` a byte.
 pub fn decode(bytes: &[u8]) -> Result<String, FormError> {
+    if !bytes.iter().any(|b| matches!(b, b'%' | b'+')) {
+        return String::from_utf8(bytes.to_vec()).map_err(|_| FormError::NotUtf8);
+    }
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|b| *b == b'%') {
         match rest.get(at + 1..at + 3) {

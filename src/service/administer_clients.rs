@@ -1,6 +1,6 @@
 //! What an operator does with clients, and what the configuration file declares of them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
@@ -168,7 +168,7 @@ impl Authority {
     /// A registered client.
     pub async fn client(&self, id: &ClientId) -> Result<Client, ClientError> {
         match self.clients.find(id).await? {
-            Some(ClientEntry::Registered(client)) => Ok(*client),
+            Some(ClientEntry::Registered(client)) => Ok(Arc::unwrap_or_clone(client)),
             Some(ClientEntry::Removed { .. }) | None => Err(ClientError::Unknown(id.clone())),
         }
     }
@@ -223,7 +223,7 @@ impl Authority {
         let secrets: Vec<SecretRecord> =
             secret.into_iter().map(|digest| SecretRecord { digest, expires_at: None }).collect();
         let existing = match self.clients.find(&id).await? {
-            Some(ClientEntry::Registered(existing)) => Some(*existing),
+            Some(ClientEntry::Registered(existing)) => Some(Arc::unwrap_or_clone(existing)),
             Some(ClientEntry::Removed { .. }) => return Err(ClientError::Taken(id)),
             None => None,
         };

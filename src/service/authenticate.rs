@@ -1,5 +1,7 @@
 //! Client authentication (RFC 6749 2.3, RFC 7523 2.2): from what a request presents to a client that proved who it is.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use super::{Authority, NoClient, TOKEN_PATH};
@@ -19,7 +21,7 @@ use crate::{
 
 /// A client that proved who it is by its registered method; for a public one that is no more than its name.
 #[derive(Debug)]
-pub struct AuthenticatedClient(Client);
+pub struct AuthenticatedClient(Arc<Client>);
 
 impl AuthenticatedClient {
     /// The client.
@@ -84,7 +86,7 @@ impl Authority {
         }
     }
 
-    async fn find(&self, client_id: &str) -> Result<Client, AuthenticateError> {
+    async fn find(&self, client_id: &str) -> Result<Arc<Client>, AuthenticateError> {
         self.active_client(client_id).await?.map_err(AuthenticateError::NoClient)
     }
 

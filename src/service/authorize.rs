@@ -6,6 +6,8 @@
 //! 4. What did they agree to before? Perhaps they must be asked.
 //! 5. Issue a code.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use super::{
@@ -102,7 +104,7 @@ pub enum Next {
 #[derive(Debug)]
 pub struct LogInView {
     pub interaction: Interaction,
-    pub client: Client,
+    pub client: Arc<Client>,
     pub resource: Resource,
     pub login_hint: Option<String>,
     pub redirect: MatchedRedirect,
@@ -112,7 +114,7 @@ pub struct LogInView {
 #[derive(Debug)]
 pub struct ConsentView {
     pub interaction: Interaction,
-    pub client: Client,
+    pub client: Arc<Client>,
     pub user: User,
     pub redirect: MatchedRedirect,
     /// Never empty.
@@ -140,7 +142,7 @@ pub enum Decision {
 
 /// A request that has passed steps 1 and 2.
 struct Judged {
-    client: Client,
+    client: Arc<Client>,
     authorization: Authorization,
     /// Known after step 3.
     user: Option<UserId>,
@@ -268,7 +270,7 @@ impl Authority {
         match authorization::judge(request, &client, redirect.clone(), &self.policy) {
             Ok(authorization) => Ok(Judged { client, authorization, user: None }),
             Err(refusal) => Err(AuthorizeError::Addressed {
-                to: Box::new(Addressee { client: client.id, user: None, redirect, state: request.state.clone() }),
+                to: Box::new(Addressee { client: client.id.clone(), user: None, redirect, state: request.state.clone() }),
                 why: Addressed::Refused(refusal),
             }),
         }

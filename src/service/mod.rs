@@ -94,12 +94,12 @@ impl Authority {
     }
 
     /// The client of this name, if it may act.
-    async fn active_client(&self, id: &str) -> Result<Result<Client, NoClient>, StoreError> {
+    async fn active_client(&self, id: &str) -> Result<Result<Arc<Client>, NoClient>, StoreError> {
         let Ok(id) = ClientId::parse(id) else { return Ok(Err(NoClient::Unknown)) };
         Ok(match self.clients.find(&id).await? {
             None => Err(NoClient::Unknown),
             Some(ClientEntry::Removed { reason, .. }) => Err(NoClient::Removed(reason)),
-            Some(ClientEntry::Registered(client)) if client.is_active() => Ok(*client),
+            Some(ClientEntry::Registered(client)) if client.is_active() => Ok(client),
             Some(ClientEntry::Registered(_)) => Err(NoClient::Disabled),
         })
     }

@@ -1,5 +1,7 @@
 //! Dynamic client registration (RFC 7591) and its management (RFC 7592).
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use super::{Authority, REGISTRATION_PATH};
@@ -163,7 +165,7 @@ impl Authority {
             Some(ClientEntry::Registered(client))
                 if client.is_active() && client.registration_token.is_some_and(|token| token.matches(&presented)) =>
             {
-                Ok(*client)
+                Ok(Arc::unwrap_or_clone(client))
             }
             _ => Err(RegisterError::Unauthorized),
         }

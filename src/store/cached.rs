@@ -83,13 +83,13 @@ impl ClientStore for CachedClients {
     async fn find(&self, id: &ClientId) -> StoreResult<Option<ClientEntry>> {
         // A store that is slow answers with what was so long ago, so the cache's own count from the answer is too generous.
         if let Some(copy) = self.copies.get(id).filter(|copy| copy.asked_at.elapsed() < self.bound) {
-            return Ok(Some(ClientEntry::Registered(Box::new(Client::clone(&copy.client)))));
+            return Ok(Some(ClientEntry::Registered(copy.client)));
         }
         let asked_at = Instant::now();
         let before = self.given_up.load(Ordering::SeqCst);
         let found = self.inner.find(id).await?;
         if let Some(ClientEntry::Registered(client)) = &found {
-            self.copies.insert(id.clone(), Remembered { client: Arc::new(Client::clone(client)), asked_at });
+            self.copies.insert(id.clone(), Remembered { client: client.clone(), asked_at });
             // Looked at after the copy is there: whoever gives it up counts first, so one of the two sees the other.
             if self.given_up.load(Ordering::SeqCst) != before {
                 self.copies.invalidate(id);

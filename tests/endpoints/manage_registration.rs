@@ -49,7 +49,7 @@ impl Registered {
     async fn stored(&self) -> Client {
         let id = ClientId::parse(&self.client.id).expect("a client_id");
         match self.server.stores.clients.find(&id).await.expect("the store") {
-            Some(ClientEntry::Registered(client)) => *client,
+            Some(ClientEntry::Registered(client)) => Client::clone(&client),
             other => panic!("{other:?}"),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::hash_map::Entry,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -83,7 +86,7 @@ impl ClientStore for MemoryClients {
                 if !self.reserve(client, max_dynamic) {
                     return Ok(Insertion::LimitReached);
                 }
-                place.insert(ClientEntry::Registered(Box::new(client.clone())));
+                place.insert(ClientEntry::Registered(Arc::new(client.clone())));
                 Ok(Insertion::Inserted)
             }
         }
@@ -100,12 +103,12 @@ impl ClientStore for MemoryClients {
                     self.release(stored);
                     self.reserve(client, None);
                 }
-                **stored = Client {
+                *stored = Arc::new(Client {
                     created_at: stored.created_at,
                     last_used_at: stored.last_used_at,
                     version: stored.version + 1,
                     ..client.clone()
-                };
+                });
                 Ok(Replacement::Replaced)
             }
             Some(ClientEntry::Registered(_)) => Ok(Replacement::Conflict),
@@ -120,6 +123,7 @@ impl ClientStore for MemoryClients {
     async fn touch(&self, id: &ClientId, now: Timestamp) -> StoreResult<bool> {
         match self.entries.of(id).get_mut(id) {
             Some(ClientEntry::Registered(client)) => {
+                let client = Arc::make_mut(client);
                 client.last_used_at = Some(later(client.last_used_at, now));
                 Ok(true)
             }

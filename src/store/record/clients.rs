@@ -1,5 +1,7 @@
 //! Clients and their tombstones.
 
+use std::sync::Arc;
+
 use super::{Record, corrupt, filled, json, optional_digest, optional_time, spelled, text, time};
 use crate::{
     domain::client::{AuthenticationMethod, Client, ClientEntry, GrantType},
@@ -42,7 +44,7 @@ pub(in crate::store) fn client(record: &impl Record) -> StoreResult<Client> {
 /// What is known of an identifier, from the columns of a client and those of a tombstone side by side.
 pub(in crate::store) fn entry(record: &impl Record) -> StoreResult<Option<ClientEntry>> {
     match (record.text("id")?, record.text("reason")?) {
-        (Some(_), None) => Ok(Some(ClientEntry::Registered(Box::new(client(record)?)))),
+        (Some(_), None) => Ok(Some(ClientEntry::Registered(Arc::new(client(record)?)))),
         (None, Some(_)) => {
             Ok(Some(ClientEntry::Removed { reason: spelled(record, "reason")?, at: time(record, "removed_at")? }))
         }

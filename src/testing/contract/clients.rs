@@ -19,7 +19,7 @@ async fn insert(stores: &Stores, client: &Client) {
 /// The client as it is in the store.
 async fn stored(stores: &Stores, name: &str) -> Client {
     match stores.clients.find(&client_id(name)).await.unwrap().unwrap() {
-        ClientEntry::Registered(client) => *client,
+        ClientEntry::Registered(client) => Client::clone(&client),
         ClientEntry::Removed { .. } => unreachable!("{name} is removed"),
     }
 }

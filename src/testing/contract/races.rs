@@ -269,7 +269,7 @@ pub async fn an_identifier_is_given_out_once_under_race(stores: &Stores) {
     assert_eq!(count(&outcomes, &Insertion::Inserted), 1, "{outcomes:?}");
     let winner = outcomes.iter().position(|outcome| *outcome == Insertion::Inserted).unwrap();
     let found = stores.clients.find(&client_id("one")).await.unwrap();
-    assert_eq!(found, Some(ClientEntry::Registered(Box::new(made(winner)))));
+    assert_eq!(found, Some(ClientEntry::Registered(Arc::new(made(winner)))));
 }
 
 /// A flood of registrations stops exactly at it.
@@ -300,7 +300,7 @@ pub async fn one_of_many_replacements_wins_under_race(stores: &Stores) {
     let winner = outcomes.iter().position(|outcome| *outcome == Replacement::Replaced).unwrap();
     let expected = Client { version: 1, ..made(winner) };
     let found = stores.clients.find(&client_id("one")).await.unwrap();
-    assert_eq!(found, Some(ClientEntry::Registered(Box::new(expected))));
+    assert_eq!(found, Some(ClientEntry::Registered(Arc::new(expected))));
 }
 
 /// A client whose use was noted is there to be used.
@@ -326,7 +326,7 @@ pub async fn a_client_is_reaped_or_touched_and_never_both_under_race(stores: &St
             ClientEntry::Removed { reason: Removal::NeverAuthorized, at: at(5) }
         } else {
             let last_used_at = Some(at(5));
-            ClientEntry::Registered(Box::new(Client { last_used_at, ..dynamic_client(&pair.to_string()) }))
+            ClientEntry::Registered(Arc::new(Client { last_used_at, ..dynamic_client(&pair.to_string()) }))
         };
         assert_eq!(found, expected);
     }
