@@ -1,5 +1,9 @@
 //! The `gateward` program: see [`gateward::cli`].
 
+/// Requests make and drop some dozens of small things each; [Measurements](../IMPLEMENTATION.md#measurements) has what this saves.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     gateward::cli::main()
 }

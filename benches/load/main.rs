@@ -80,6 +80,10 @@ use self::{
     table::{Column, Limit, Limits, Report},
 };
 
+/// As in the program, so that the limits beside it are not another allocator's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
