@@ -15,7 +15,7 @@ use crate::{
     },
     config::{self, Config, StoreUrl},
     domain::{
-        audit::{Action, Event, Outcome, Reason, Run},
+        audit::{Action, Event, Outcome, Reason},
         time::Timestamp,
     },
     metrics::Metrics,
@@ -66,8 +66,7 @@ impl Assembly {
         let passwords = Arc::new(passwords);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let leave_out = config.audit.leave_out.clone();
-        let trail =
-            Trail::start(stores.audit.clone(), clock.clone(), Run::from_entropy(entropy.name()), instance, leave_out);
+        let trail = Trail::start(stores.audit.clone(), clock.clone(), instance::run(&*entropy), instance, leave_out);
         let events: Arc<dyn AuditTrail> = match &mut metrics {
             Some(metrics) => Arc::new(CountedTrail::new(trail.clone(), metrics)),
             None => trail.clone(),
@@ -116,9 +115,14 @@ pub(super) struct CommandTrail(Arc<Trail>);
 impl CommandTrail {
     pub(super) fn start(stores: &Stores) -> Result<Self, Failure> {
         let entropy = OsEntropy::new().map_err(|error| Failure::failed(&error))?;
-        let run = Run::from_entropy((&entropy as &dyn Entropy).name());
         let clock = Arc::new(SystemClock);
-        Ok(Self(Trail::start(stores.audit.clone(), clock, run, &instance::of_command(), Vec::new())))
+        Ok(Self(Trail::start(
+            stores.audit.clone(),
+            clock,
+            instance::run(&entropy),
+            &instance::of_command(),
+            Vec::new(),
+        )))
     }
 
     /// Notes what an operator did; `about` says to whom.

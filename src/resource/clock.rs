@@ -11,6 +11,15 @@ use crate::{domain::time::Timestamp, port::clock::Clock};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
+impl SystemClock {
+    /// Milliseconds since 1970, for what has to be told apart within a second; 0 before.
+    #[cfg(feature = "server")]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where time comes in")]
+    pub(crate) fn milliseconds(self) -> u128 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis())
+    }
+}
+
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place where time comes in")]
     fn now(&self) -> Timestamp {

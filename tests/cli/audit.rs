@@ -155,8 +155,6 @@ async fn what_a_running_server_does_shows_a_moment_later() {
     let listed = list();
     let [entry] = &listed.as_array().expect("a list")[..] else { panic!("not one: {listed}") };
     assert_eq!((text(entry, "event"), text(entry, "client_id")), ("token.client_credentials", worker.id.as_str()));
-    assert_eq!(
-        (text(entry, "instance"), text(entry, "address")),
-        ("auth-1", server.address().ip().to_string().as_str())
-    );
+    // Linux talks to any loopback address from the first of them.
+    assert_eq!((text(entry, "instance"), text(entry, "address")), ("auth-1", "127.0.0.1"));
 }
