@@ -270,7 +270,12 @@ impl Authority {
         match authorization::judge(request, &client, redirect.clone(), &self.policy) {
             Ok(authorization) => Ok(Judged { client, authorization, user: None }),
             Err(refusal) => Err(AuthorizeError::Addressed {
-                to: Box::new(Addressee { client: client.id.clone(), user: None, redirect, state: request.state.clone() }),
+                to: Box::new(Addressee {
+                    client: client.id.clone(),
+                    user: None,
+                    redirect,
+                    state: request.state.clone(),
+                }),
                 why: Addressed::Refused(refusal),
             }),
         }

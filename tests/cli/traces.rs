@@ -1,59 +1,8 @@
 //! `traces.endpoint`: spans arrive at a collector, and say nothing that they should not.
 
-use std::sync::{Arc, Mutex};
-
-use axum::{Router, body::Bytes, extract::State, routing::post};
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::Notify};
 
-use crate::support::{DEADLINE, Options, Server, oauth::Wire};
-
-/// A collector of the smallest kind: it takes OTLP over HTTP with JSON.
-#[derive(Clone, Default)]
-struct Collector(Arc<(Mutex<Vec<String>>, Notify)>);
-
-impl Collector {
-    async fn start() -> (Self, String) {
-        let collector = Self::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let routes = Router::new().route("/v1/traces", post(take)).with_state(collector.clone());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        (collector, url)
-    }
-
-    fn spans(&self) -> Vec<Value> {
-        let bodies = self.0.0.lock().unwrap();
-        let bodies = bodies.iter().map(|body| serde_json::from_str::<Value>(body).unwrap());
-        let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
-        bodies
-            .flat_map(|body| list(&body, "resourceSpans"))
-            .flat_map(|resource| list(&resource, "scopeSpans"))
-            .flat_map(|scope| list(&scope, "spans"))
-            .collect()
-    }
-
-    /// The spans, once there are this many.
-    async fn wait_for(&self, count: usize) -> Vec<Value> {
-        let enough = async {
-            loop {
-                let more = self.0.1.notified();
-                let spans = self.spans();
-                if spans.len() >= count {
-                    return spans;
-                }
-                more.await;
-            }
-        };
-        tokio::time::timeout(DEADLINE, enough).await.expect("spans arrive")
-    }
-}
-
-async fn take(State(collector): State<Collector>, body: Bytes) -> &'static str {
-    collector.0.0.lock().unwrap().push(String::from_utf8(body.to_vec()).unwrap());
-    collector.0.1.notify_one();
-    "{}"
-}
+use crate::support::{Options, Server, collector::Collector, oauth::Wire};
 
 fn attribute<'a>(span: &'a Value, key: &str) -> &'a Value {
     let attributes = span["attributes"].as_array().unwrap();
@@ -81,7 +30,7 @@ async fn a_request_is_a_span_without_what_the_client_said() {
     assert_eq!(attribute(span, "http.response.status_code")["intValue"].to_string().trim_matches('"'), "200");
     let name = answer.headers["x-request-id"].to_str().unwrap();
     assert_eq!(attribute(span, "gateward.request_id")["stringValue"], name);
-    let bodies = collector.0.0.lock().unwrap().concat();
+    let bodies = collector.text();
     assert!(bodies.contains("service.name") && bodies.contains("\"gateward\""), "{bodies}");
     for secret in [worker.secret.as_deref().unwrap(), &token, &worker.id] {
         assert!(!bodies.contains(secret), "{secret} is in {bodies}");

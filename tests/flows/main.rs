@@ -15,6 +15,8 @@ mod human;
 mod readme;
 mod restart;
 mod secrets_in_logs;
+#[cfg(feature = "otlp")]
+mod secrets_in_sight;
 mod secrets_in_stores;
 mod sight;
 mod story;

@@ -25,7 +25,7 @@ fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-fn measured() -> Options {
+pub(crate) fn measured() -> Options {
     Options::new().set("GATEWARD_METRICS__LISTEN", "127.0.0.1:0")
 }
 
@@ -58,7 +58,7 @@ fn note(told: &mut Told, text: &str) {
     }
 }
 
-async fn read(server: &Server) -> String {
+pub(crate) async fn read(server: &Server) -> String {
     let stdout = server.stdout();
     let url = stdout.lines().find_map(|line| line.strip_prefix("metrics at ")).expect("it says where");
     let answer = reqwest::get(url).await.unwrap();

@@ -10,6 +10,7 @@
 
 pub(crate) mod captured;
 pub(crate) mod clock;
+pub(crate) mod collector;
 pub(crate) mod engine;
 pub(crate) mod fleet;
 pub(crate) mod life;
