@@ -66,6 +66,7 @@ mod program;
 mod rows;
 mod table;
 mod talk;
+mod weight;
 
 use std::time::Duration;
 
@@ -115,7 +116,7 @@ fn main() {
         columns.extend([sqlite(&load, timing), postgres(&load, timing), redis(&load, timing)]);
         columns.push(postgres_and_redis(&load, timing));
     }
-    println!("{}", Report { timing, limits, columns });
+    println!("{}{}", Report { timing, limits, columns }, weight::measure(&load));
     load.shutdown_timeout(Duration::from_secs(5));
 }
 
@@ -123,7 +124,6 @@ fn memory(load: &Runtime, timing: Timing) -> (Column, Limits) {
     let program = Program::start(&Place::at("memory:"), "").expect("memory needs nothing");
     let figures = rows::program(&program, load, timing);
     let document = program.each_once(load, vec![get(gateward::http::path::METADATA)], ok("\"issuer\":")).remove(0);
-    let resident = program.resident();
     drop(program);
     let (_, document) = document.split_once("\r\n\r\n").unwrap();
     let limit = |layered| {
@@ -133,8 +133,7 @@ fn memory(load: &Runtime, timing: Timing) -> (Column, Limits) {
         figures
     };
     let limits = Limits { bare: limit(false), layered: limit(true), signatures: engine::signatures(timing.window) };
-    let settings = Some(format!("{} MiB resident at the end", resident >> 20));
-    (Column { name: "memory", figures: Ok(figures), limits: vec![], settings }, limits)
+    (Column { name: "memory", figures: Ok(figures), limits: vec![], settings: None }, limits)
 }
 
 /// Every row on one store. `Err` says why the store could not be opened; anything else that goes wrong stops the bench.

@@ -151,6 +151,11 @@ pub(crate) fn bare(bare: &Bare, load: &Runtime, timing: Timing) -> Figures {
     figures
 }
 
+/// A worker's request for an opaque token.
+pub(crate) fn opaque_request() -> Vec<u8> {
+    machine_token(&basic("worker"), OPAQUE_RESOURCE)
+}
+
 fn machine_token(worker: &str, resource: &str) -> Vec<u8> {
     let form = Parameters::from([("grant_type", "client_credentials"), ("scope", "mcp:read"), ("resource", resource)]);
     post(path::TOKEN, Some(worker), &form.encode())

@@ -27,6 +27,25 @@ impl Talk for Same {
     }
 }
 
+/// The same request so many times.
+pub(crate) struct Few {
+    request: Vec<u8>,
+    left: usize,
+}
+
+impl Few {
+    pub(crate) fn new(request: Vec<u8>, times: usize) -> Self {
+        Self { request, left: times }
+    }
+}
+
+impl Talk for Few {
+    fn next(&mut self) -> Option<&[u8]> {
+        self.left = self.left.checked_sub(1)?;
+        Some(&self.request)
+    }
+}
+
 /// Refreshes with what the last refresh brought.
 pub(crate) struct Chain(Vec<u8>);
 
@@ -65,20 +84,18 @@ impl Codes {
 /// Asks for authorization as often as there are codes to be drawn, as a browser whose human agreed before.
 pub(crate) struct Authorize {
     codes: Codes,
-    request: Vec<u8>,
-    left: usize,
+    requests: Few,
 }
 
 impl Authorize {
     pub(crate) fn new(request: Vec<u8>, times: usize, codes: &Codes) -> Self {
-        Self { codes: codes.clone(), request, left: times }
+        Self { codes: codes.clone(), requests: Few::new(request, times) }
     }
 }
 
 impl Talk for Authorize {
     fn next(&mut self) -> Option<&[u8]> {
-        self.left = self.left.checked_sub(1)?;
-        Some(&self.request)
+        self.requests.next()
     }
 
     fn hear(&mut self, answer: &str) {
