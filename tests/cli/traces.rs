@@ -1,6 +1,7 @@
 //! `traces.endpoint`: spans arrive at a collector, and say nothing that they should not.
 
 use serde_json::Value;
+use tokio::net::TcpListener;
 
 use crate::support::{Options, Server, collector::Collector, oauth::Wire};
 
