@@ -14,7 +14,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    http::{HeaderMap, Response, header},
+    http::{HeaderMap, Response, StatusCode, header},
     routing::{get, post},
     serve::ListenerExt,
 };
@@ -131,7 +131,7 @@ fn routes(known: &Arc<Known>) -> Router {
 fn under_layers(routes: Router) -> Router {
     routes
         .layer(RequestBodyLimitLayer::new(64 * 1024))
-        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(30)))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(30)))
         .layer(CatchPanicLayer::new())
         .layer(CorsLayer::permissive())
         .layer(TraceLayer::new_for_http())
