@@ -83,8 +83,11 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
+/// Metrics with what their labels have to match, and the labels that are grouped by.
+type Asked = (Vec<(String, Vec<(String, String)>)>, Vec<String>);
+
 /// What a PromQL expression asks for: each metric with its matchers, and the labels that it groups by.
-fn asked(expression: &str) -> (Vec<(String, Vec<(String, String)>)>, Vec<String>) {
+fn asked(expression: &str) -> Asked {
     let mut metrics = Vec::new();
     for (at, _) in expression.match_indices("gateward_").chain(expression.match_indices("process_")) {
         if expression[..at].ends_with(is_name) {
