@@ -12,7 +12,7 @@
 //!   them by itself.
 //! - Nothing here knows gateward: other vendors' servers are examined in the same way. What is optional and missing is a warning.
 //! - The server may be hostile. Time, sizes and the number of requests are bounded, redirects are not followed, documents cannot send requests
-//!   to places that the operator did not mean ([`probe::Reach`]), and what is said is escaped before it is shown.
+//!   to places that the operator did not mean (`probe::Reach`), and what is said is escaped before it is shown.
 //! - Test clients are registered, and deleted at the end (RFC 7592), unless [`Options::read_only`] says not to. Requests with wrong credentials
 //!   are sent in any case: that is how errors are seen.
 

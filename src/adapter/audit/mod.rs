@@ -1,8 +1,8 @@
 //! The audit trail between whoever records an event and the store that keeps it.
 //!
 //! 1. [`record`](AuditTrail::record) puts the event into a bounded queue and returns: no lock, no store, no waiting.
-//! 2. One task empties the queue ten times a second, or when it is half full, folds refusals that are alike ([`folding`]), and
-//!    writes the rest in batches ([`writer`]).
+//! 2. One task empties the queue ten times a second, or when it is half full, folds refusals that are alike (`folding`), and
+//!    writes the rest in batches (`writer`).
 //! 3. While the store is slow or away, events wait in memory, and the task tries again every second.
 //! 4. What finds no room any more, and what still waits when the process has to end, is written to the log instead, each event
 //!    whole (target `gateward::audit`), and counted. Once the store is back, an entry `audit.gap` says how many those were.
