@@ -29,7 +29,9 @@ const LONGEST_FILLING: Duration = Duration::from_secs(1200);
 /// Measures every row at every step.
 pub(crate) fn measure(load: &Runtime, timing: Timing) -> Result<Growth, String> {
     let database = Database::create()?;
-    let place = Place { settings: "client_copies = \"0s\"\n", ..Place::at(database.url()) };
+    let data = tempfile::tempdir().unwrap();
+    let settings = "client_copies = \"0s\"\n";
+    let place = Place { settings, data: Some(data.path().to_owned()), ..Place::at(database.url()) };
     // Once, for the schema and whom the requests are about.
     drop(Program::start(&place, "")?);
     let (mut columns, mut there) = (Vec::new(), 0);

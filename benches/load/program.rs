@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     io::{BufRead, BufReader},
     net::SocketAddr,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -45,12 +46,14 @@ pub(crate) struct Place {
     pub(crate) tokens: Option<String>,
     /// More of `[stores]`.
     pub(crate) settings: &'static str,
+    /// Where the master key lies, for a store that is opened more than once; else in a directory that goes with the program.
+    pub(crate) data: Option<PathBuf>,
 }
 
 impl Place {
     /// Everything at one URL.
     pub(crate) fn at(url: &str) -> Self {
-        Self { url: url.to_owned(), tokens: None, settings: "" }
+        Self { url: url.to_owned(), tokens: None, settings: "", data: None }
     }
 }
 
@@ -198,6 +201,9 @@ pub(crate) fn secret_of(name: &str) -> String {
 fn configuration(place: &Place, more: &str) -> String {
     let mut text = format!("mode = \"development\"\nissuer = \"{ISSUER}\"\n");
     let mut line = |line: &str| writeln!(text, "{line}").unwrap();
+    if let Some(data) = &place.data {
+        line(&format!("data_directory = \"{}\"", data.display()));
+    }
     line("[server]\nlisten = [\"127.0.0.1:0\"]\n[stores]");
     line(&format!("url = \"{}\"", place.url));
     if let Some(tokens) = &place.tokens {
