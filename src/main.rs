@@ -1,6 +1,6 @@
 //! The `gateward` program: see [`gateward::cli`].
 
-/// Requests make and drop some dozens of small things each; [Measurements](../IMPLEMENTATION.md#measurements) has what this saves.
+/// Requests make and drop some dozens of small things each, most of them on one thread.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
