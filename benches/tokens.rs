@@ -15,7 +15,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     extract::ConnectInfo,
     http::{Method, Request, header},
@@ -30,7 +29,7 @@ use gateward::{
         time::Timestamp,
     },
     http::{
-        AddressBlocks, App, HttpOptions,
+        AddressBlocks, App, HttpOptions, Routes,
         limits::{LimitOptions, Rates},
         router,
     },
@@ -47,7 +46,6 @@ use gateward::{
     testing::server::{Parameters, TestClient, TestServer, machine, public_client},
 };
 use tokio::runtime::Runtime;
-use tower::ServiceExt;
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
@@ -92,7 +90,7 @@ fn client_credentials(criterion: &mut Criterion) {
     group.finish();
 }
 
-async fn post(router: &Router, basic: &str, body: &str) {
+async fn post(router: &Routes, basic: &str, body: &str) {
     let request = Request::builder()
         .method(Method::POST)
         .uri("/oauth/token")
@@ -101,7 +99,7 @@ async fn post(router: &Router, basic: &str, body: &str) {
         .extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 49152))))
         .body(Body::from(body.to_owned()))
         .unwrap();
-    let response = router.clone().oneshot(request).await.unwrap();
+    let response = router.answer(request).await;
     assert_eq!(response.status(), 200);
 }
 

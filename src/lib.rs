@@ -15,7 +15,8 @@
 //! `protocol` holds the words on the wire, `domain` the rules, `port` what the rules need from the world, `service` one use
 //! case per file; `store` and `adapter` are the world, `http` the door, `config` what the operator decides. [`resource`] guards the
 //! servers that tokens are for, in any program; `gateway` stands in front of them with what the authority knows. `doctor` looks at
-//! any of this from the outside; `metrics` counts, for whoever has something to count. A test reads every `use crate::..` and fails on one that points outward.
+//! any of this from the outside; `metrics` counts and `log` names the request of a line, for whoever has
+//! something to count or to tell. A test reads every `use crate::..` and fails on one that points outward.
 
 pub mod domain;
 pub mod port;
@@ -33,6 +34,8 @@ pub mod doctor;
 pub mod gateway;
 #[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod log;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "resource")]

@@ -31,7 +31,10 @@ const ROOMS: &[Room] = &[
     },
     // Counters and timers, for whoever has something to count.
     Room { name: "metrics", may_import: &[], owns: &["prometheus_client"] },
-    Room { name: "service", may_import: &["domain", "port", "protocol"], owns: &[] },
+    // domain: the names of requests and attempts.
+    Room { name: "log", may_import: &["domain"], owns: &[] },
+    // log: a step that outlives its request is still told as a part of it.
+    Room { name: "service", may_import: &["domain", "log", "port", "protocol"], owns: &[] },
     // Nothing of protocol: what is kept is what the rules know, not what was on the wire.
     // metrics: how long calls take is known where they are made.
     Room { name: "store", may_import: &["domain", "metrics", "port"], owns: &["sqlx"] },
@@ -44,12 +47,13 @@ const ROOMS: &[Room] = &[
     },
     // port: the clock is read at the door, once per request; and what is wrong with an assertion or a store has an answer, or a
     // word in the audit trail, of its own. No other port: whoever could reach a store or a signer here would decide something.
-    // metrics: requests are counted where they come in.
+    // log, metrics: requests are named and counted where they come in.
     Room {
         name: "http",
         may_import: &[
             "service",
             "domain",
+            "log",
             "metrics",
             "protocol",
             "port::clock::Clock",
@@ -65,6 +69,7 @@ const ROOMS: &[Room] = &[
         may_import: &[
             "domain",
             "http",
+            "log",
             "port::clock::Clock",
             "port::store::StoreError",
             "protocol",
@@ -87,8 +92,8 @@ const ROOMS: &[Room] = &[
     Room {
         name: "cli",
         may_import: &[
-            "adapter", "config", "doctor", "domain", "gateway", "http", "metrics", "port", "protocol", "resource",
-            "service", "store",
+            "adapter", "config", "doctor", "domain", "gateway", "http", "log", "metrics", "port", "protocol",
+            "resource", "service", "store",
         ],
         // reqwest: the way to a collector of spans.
         owns: &["clap", "opentelemetry_otlp", "reqwest"],

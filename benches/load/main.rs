@@ -12,11 +12,12 @@
 //!
 //! `gateward serve`, built for release, with a configuration file of its own: sockets, HTTP, rules, signatures, store, log and
 //! limits as an operator gets them. It has the first core for itself and the load generator the last one; 32 connections stay
-//! open and ask one request at a time each. After a warm-up of a second every answer within the window counts; it must be the
+//! open and ask one request at a time each. After a warm-up of half a second every answer within the window counts; it must be the
 //! expected one, or the bench stops.
 //!
-//! Beside it, on the same core and under the same load, in the same run: axum that does only what the operation cannot do without
-//! (`bare.rs`), once bare and once under the layers that every such service has. Where a signature is made, that is nearly all of it.
+//! Beside it, on the same core and under the same load: axum that does only what the operation cannot do without (`bare.rs`), once
+//! bare and once under the layers that every such service has. Where a signature is made, that is nearly all of it. With memory as the
+//! store, the three take turns at each operation, three times, and the medians are compared.
 //!
 //! Rows that write do it in one step of the store each: an opaque token, the rotation of a refresh token (every connection has
 //! a chain of its own), a code for a browser that is logged in and agreed before, and its exchange. Such a step touches several rows
@@ -95,7 +96,7 @@ fn main() {
     }
     let seconds = variable("GATEWARD_LOAD_SECONDS").map_or(3, |text| text.parse().expect("a number of seconds"));
     let timing =
-        Timing { warm_up: Duration::from_secs(1), window: Duration::from_secs(seconds).clamp(SHORTEST, LONGEST) };
+        Timing { warm_up: Duration::from_millis(500), window: Duration::from_secs(seconds).clamp(SHORTEST, LONGEST) };
     let asked = |mode: &str| std::env::args().any(|argument| argument == mode);
     if asked("gateway") {
         println!("{}", gateway::measure(timing));
@@ -122,17 +123,15 @@ fn main() {
 
 fn memory(load: &Runtime, timing: Timing) -> (Column, Limits) {
     let program = Program::start(&Place::at("memory:"), "").expect("memory needs nothing");
-    let figures = rows::program(&program, load, timing);
     let document = program.each_once(load, vec![get(gateward::http::path::METADATA)], ok("\"issuer\":")).remove(0);
-    drop(program);
     let (_, document) = document.split_once("\r\n\r\n").unwrap();
-    let limit = |layered| {
-        let bare = Bare::start(document, &secret_of("worker"), layered);
-        let figures = rows::bare(&bare, load, timing);
-        bare.stop();
-        figures
-    };
-    let limits = Limits { bare: limit(false), layered: limit(true), signatures: engine::signatures(timing.window) };
+    let [bare, layered] = [false, true].map(|layered| Bare::start(document, &secret_of("worker"), layered));
+    let mut found = rows::compared(&program, &[&bare, &layered], load, timing).into_iter();
+    let mut next = || found.next().expect("figures of each");
+    let (figures, of_bare, of_layered) = (next(), next(), next());
+    bare.stop();
+    layered.stop();
+    let limits = Limits { bare: of_bare, layered: of_layered, signatures: engine::signatures(timing.window) };
     (Column { name: "memory", figures: Ok(figures), limits: vec![], settings: None }, limits)
 }
 

@@ -2,18 +2,10 @@
 
 use std::{
     io::IsTerminal,
-    sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use tracing::{
-    Metadata, Subscriber,
-    level_filters::LevelFilter,
-    span::{Attributes, Id, Record},
-    subscriber::Interest,
-};
+use tracing::{Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
 use tracing_core::callsite;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
@@ -22,7 +14,10 @@ use tracing_subscriber::{
 };
 
 use super::failure::Failure;
-use crate::config::{Log, LogFormat};
+use crate::{
+    config::{Log, LogFormat},
+    log::{human, json},
+};
 
 /// What a command tells beside its result: what the audit trail cannot keep.
 const OF_COMMANDS: &str = "off,gateward::audit=error";
@@ -36,12 +31,10 @@ pub(super) fn start_for_command() {
 
 /// Starts the log; what it tells can be changed by the answer.
 pub(super) fn start(log: &Log) -> Result<LogFilter, Failure> {
-    let filter =
-        LogFilter(Arc::new(State { filter: RwLock::new(parse(log)?), looks_at_spans: looks_at_spans(log).into() }));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let filter = LogFilter(Arc::new(RwLock::new(parse(log)?)));
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
-        LogFormat::Json => Box::new(lines.json().flatten_event(true)),
-        LogFormat::Human => Box::new(lines.with_ansi(std::io::stderr().is_terminal())),
+        LogFormat::Json => Box::new(json(std::io::stderr)),
+        LogFormat::Human => Box::new(human(std::io::stderr, std::io::stderr().is_terminal())),
     };
     let started = tracing_subscriber::registry().with(lines).with(filter.clone()).try_init();
     started.map_err(|error| Failure::failed(&error))?;
@@ -51,40 +44,26 @@ pub(super) fn start(log: &Log) -> Result<LogFilter, Failure> {
 /// What the log tells. Clones are the same filter.
 ///
 /// `tracing` remembers at each place of the program whether it is told, so the lock is touched when a place is first reached and after
-/// a change; by requests only if the filter looks at spans (`[request]=debug`), which the filter itself remembers span by span.
+/// a change.
 #[derive(Clone)]
-pub(super) struct LogFilter(Arc<State>);
-
-struct State {
-    filter: RwLock<EnvFilter>,
-    looks_at_spans: AtomicBool,
-}
+pub(super) struct LogFilter(Arc<RwLock<EnvFilter>>);
 
 impl LogFilter {
     /// Tells something else from now on.
     pub(super) fn set(&self, log: &Log) -> Result<(), Failure> {
         let filter = parse(log)?;
-        self.0.looks_at_spans.store(looks_at_spans(log), Ordering::Relaxed);
-        *self.0.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = filter;
         callsite::rebuild_interest_cache();
         Ok(())
     }
 
     fn filter(&self) -> RwLockReadGuard<'_, EnvFilter> {
-        self.0.filter.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn of_spans(&self) -> Option<RwLockReadGuard<'_, EnvFilter>> {
-        self.0.looks_at_spans.load(Ordering::Relaxed).then(|| self.filter())
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn parse(log: &Log) -> Result<EnvFilter, Failure> {
     EnvFilter::try_new(&log.filter).map_err(|error| Failure::configuration(format!("log.filter: {error}")))
-}
-
-fn looks_at_spans(log: &Log) -> bool {
-    log.filter.contains('[')
 }
 
 impl<S: Subscriber> Layer<S> for LogFilter {
@@ -98,35 +77,5 @@ impl<S: Subscriber> Layer<S> for LogFilter {
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Layer::<S>::max_level_hint(&*self.filter())
-    }
-
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if let Some(filter) = self.of_spans() {
-            Layer::<S>::on_new_span(&*filter, attributes, id, context);
-        }
-    }
-
-    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        if let Some(filter) = self.of_spans() {
-            Layer::<S>::on_record(&*filter, id, values, context);
-        }
-    }
-
-    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        if let Some(filter) = self.of_spans() {
-            Layer::<S>::on_enter(&*filter, id, context);
-        }
-    }
-
-    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
-        if let Some(filter) = self.of_spans() {
-            Layer::<S>::on_exit(&*filter, id, context);
-        }
-    }
-
-    fn on_close(&self, id: Id, context: Context<'_, S>) {
-        if let Some(filter) = self.of_spans() {
-            Layer::<S>::on_close(&*filter, id, context);
-        }
     }
 }

@@ -6,7 +6,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{certificate::Certificate, compose::Assembly, failure::Failure, output, process};
 use crate::{
-    adapter::{keyring::Keyring, password::Argon2Hasher},
+    adapter::{audit::Trail, keyring::Keyring, password::Argon2Hasher},
     domain::{key::KeyPhase, time::Timestamp},
     http::{App, serve_metrics},
     metrics::{Counter, Gauge, Labels, Metrics},
@@ -40,6 +40,7 @@ pub(super) fn start(
     app.measure(&mut metrics);
     keys(&mut metrics, assembly.keyring.clone(), assembly.clock.clone());
     passwords(&mut metrics, assembly.passwords.clone());
+    gaps(&mut metrics, assembly.trail.clone());
     if let Some(certificate) = certificate {
         expiry(&mut metrics, certificate);
     }
@@ -81,6 +82,11 @@ fn passwords(metrics: &mut Metrics, passwords: Arc<Argon2Hasher>) {
         "Passwords that are hashed, that wait for it, and that could wait",
         read,
     );
+}
+
+fn gaps(metrics: &mut Metrics, trail: Arc<Trail>) {
+    let read = move || vec![(vec![], trail.given_up() as f64)];
+    metrics.totals("gateward_audit_unwritten", "Events that the audit trail could not keep: the log has them", read);
 }
 
 /// What is told about forgetting what has expired.

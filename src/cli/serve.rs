@@ -67,7 +67,7 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
     };
     let app = App::new(assembly.authority.clone(), assembly.clock.clone(), options);
     let gateway = gateway::compose(&app, &assembly)?;
-    let routes = gateway.around(router(&app), &app);
+    let routes = gateway.around(router(&app));
     #[cfg(feature = "otlp")]
     let traces = super::traces::start(&assembly.config.traces, &app)?;
     let measured = metrics::start(metrics_listener, &app, &mut assembly, certificate.clone())?;

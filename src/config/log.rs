@@ -24,7 +24,15 @@ pub struct Log {
 impl Log {
     pub(super) fn read(section: Reader<'_>) -> Option<Self> {
         let format = section.one_of("format", &[("human", LogFormat::Human), ("json", LogFormat::Json)]);
-        let filter = section.required("filter", |text| EnvFilter::try_new(text).map(|_| text.to_owned()));
+        let filter = section.required("filter", read_filter);
         Some(Self { format: format?, filter: filter? })
     }
+}
+
+fn read_filter(text: &str) -> Result<String, String> {
+    // It would be accepted, and match nothing.
+    if text.contains('[') {
+        return Err("requests are no spans; give targets and levels, like gateward=debug".to_owned());
+    }
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

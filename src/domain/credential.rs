@@ -187,7 +187,7 @@ fn push_word(text: &mut String, mut word: u64) {
         *letter = ALPHABET[(word % 62) as usize];
         word /= 62;
     }
-    text.extend(letters.iter().map(|b| char::from(*b)));
+    text.push_str(std::str::from_utf8(&letters).unwrap_or_default());
 }
 
 fn checksum(text: &str) -> [u8; CHECKSUM] {

@@ -30,7 +30,7 @@ pub const FORWARD_AUTH: &str = "/oauth/forward-auth";
 
 impl Gateway {
     /// `path`: where this endpoint is.
-    pub(super) async fn forward_auth(self, request: Request, path: &str) -> Response<Body> {
+    pub(super) async fn forward_auth(&self, request: Request, path: &str) -> Response<Body> {
         let (parts, _) = request.into_parts();
         no_store(match self.judge(&parts, path).await {
             Ok(response) => response,

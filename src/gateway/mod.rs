@@ -25,7 +25,6 @@ mod verifier;
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     extract::Request,
     http::{
@@ -33,16 +32,14 @@ use axum::{
         header::{HOST, RETRY_AFTER},
         uri::Authority as HostAndPort,
     },
-    routing::any,
 };
 use tokio::sync::watch;
-use tower::ServiceExt;
 
 pub use self::{forward_auth::FORWARD_AUTH, proxy::UpstreamError};
 use self::{proxy::Upstreams, site::Site, verifier::AuthorityVerifier};
 use crate::{
     domain::guarded::GuardedResource,
-    http::{App, Endpoint, respond::plain_error},
+    http::{App, Endpoint, Routes, respond::plain_error},
     port::clock::Clock,
     protocol::protected_resource::WELL_KNOWN,
     resource::{InvalidProtection, RequestHead},
@@ -141,36 +138,34 @@ impl Gateway {
         })))
     }
 
-    /// The routes of the authorization server, with the gateway in front of them.
-    pub fn around(&self, own: Router, app: &App) -> Router {
+    /// The authorization server, with the gateway in front of it.
+    pub fn around(&self, own: Routes) -> Routes {
         let gateway = self.clone();
-        let path: Arc<str> = format!("{}{FORWARD_AUTH}", app.authority().issuer.path()).into();
-        let forward_auth = {
-            let path = path.clone();
-            any(async move |request: Request| {
-                let answer = |request| gateway.clone().forward_auth(request, &path);
-                gateway.0.app.enter(Endpoint::ForwardAuth, request, answer).await
-            })
-        };
-        let own = own.route(&path, forward_auth.clone()).route(&format!("{path}/{{*original}}"), forward_auth);
-        let gateway = self.clone();
-        Router::new().fallback(move |request: Request| {
-            let (gateway, own) = (gateway.clone(), own.clone());
-            async move {
+        let asked_at: Arc<str> = format!("{}{FORWARD_AUTH}", self.0.app.authority().issuer.path()).into();
+        Routes::new(move |request| {
+            let path = request.uri().path();
+            let below = path.strip_prefix(&*asked_at);
+            let is_asked = below.is_some_and(|below| below.is_empty() || below.starts_with('/'));
+            // The authorization server is not to pay for what is not there.
+            if !is_asked && !gateway.0.is_connected && !path.starts_with(WELL_KNOWN) {
+                return own.answer(request);
+            }
+            let (gateway, own, asked_at) = (gateway.clone(), own.clone(), asked_at.clone());
+            Box::pin(async move {
                 match gateway.answer(request).await {
                     Ok(response) => response,
-                    Err(request) => own.oneshot(request).await.unwrap_or_else(|never| match never {}),
+                    Err(request) if is_asked => {
+                        let answer = |request| gateway.forward_auth(request, &asked_at);
+                        gateway.0.app.enter(Endpoint::ForwardAuth, request, answer).await
+                    }
+                    Err(request) => own.answer(request).await,
                 }
-            }
+            })
         })
     }
 
     /// The answer of a site, or the request if it belongs to none.
     async fn answer(&self, request: Request) -> Result<Response<Body>, Request> {
-        // The authorization server is not to pay for what is not there.
-        if !self.0.is_connected && !request.uri().path().starts_with(WELL_KNOWN) {
-            return Err(request);
-        }
         let host = match host(request.uri(), request.headers()) {
             Ok(host) => host,
             // The authorization server does not care; no site is reached without a host.

@@ -9,9 +9,9 @@ use axum::{
 };
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tracing::{Instrument, debug};
+use tracing::debug;
 
-use crate::resource::Lease;
+use crate::{log, resource::Lease};
 
 const WEBSOCKET: &str = "websocket";
 
@@ -47,7 +47,7 @@ impl Upgrade {
                 ended = lease.ended() => debug!(?ended, "a WebSocket ends with its token"),
             }
         };
-        tokio::spawn(tunnel.in_current_span());
+        tokio::spawn(log::carried(tunnel));
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     App,
     html::html,
     page::about::{AboutPage, ProtectedService},
-    router::path,
+    table::path,
 };
 
 pub(super) async fn get(State(app): State<App>) -> Response {

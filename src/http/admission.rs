@@ -5,10 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request},
-    http::{
-        HeaderValue, Response, StatusCode,
-        header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, RETRY_AFTER},
-    },
+    http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER},
     response::IntoResponse,
 };
 
@@ -38,13 +35,13 @@ impl App {
             && let Err(early) = self.limits().admit(class, peer.ip())
         {
             self.rejections().note(Rejection::TooOften);
-            return Err(Box::new(readable(class, too_often(class, early, request))));
+            return Err(Box::new(too_often(class, early, request)));
         }
         match self.0.in_flight.begin() {
             Some(flight) => Ok(Some(flight)),
             None => {
                 self.rejections().note(Rejection::Busy);
-                Err(Box::new(readable(class, busy())))
+                Err(Box::new(busy()))
             }
         }
     }
@@ -113,19 +110,6 @@ fn too_often(class: Class, early: TooEarly, request: &Request) -> Response<Body>
         Class::Registration => Refusal::<RegistrationErrorCode>::too_many(TOO_OFTEN, early).into_response(),
         Class::Token | Class::TokenQuery | Class::Public | Class::Health => plainly(early),
     }
-}
-
-/// Scripts may read a refusal where they may read an answer; what says so elsewhere lies further in.
-fn readable(class: Class, mut refusal: Response<Body>) -> Response<Body> {
-    match class {
-        Class::Token | Class::Registration | Class::Public => {
-            let headers = refusal.headers_mut();
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, x-request-id"));
-        }
-        Class::TokenQuery | Class::Pages | Class::Health => {}
-    }
-    refusal
 }
 
 fn busy() -> Response<Body> {

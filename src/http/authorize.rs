@@ -13,13 +13,13 @@ use super::{
     audit::Scene,
     extract::{Browser, FormRejection, PostedForm},
     html::{html, see_other, set_cookie},
-    interaction::{FormAnswer, authorize_again, note_attempt, open, unaddressed, unreadable_form},
+    interaction::{FormAnswer, authorize_again, open, unaddressed, unreadable_form},
     page::{
         consent::{ConsentPage, Destination, ScopeLine, Vouching},
         login::{LoginPage, LoginProblem},
     },
     respond::Refusal,
-    router::path,
+    table::path,
 };
 use crate::{
     domain::{
@@ -30,6 +30,7 @@ use crate::{
         resource::Resource,
         scope::{Scope, ScopeToken},
     },
+    log::note_attempt,
     protocol::{authorization::AuthorizationRequest, error::AuthorizationErrorCode, form::Form},
     service::{
         authorize::{

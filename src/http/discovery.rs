@@ -16,7 +16,7 @@ use super::{
     App,
     extract::Now,
     respond::{json, with_type},
-    router::path,
+    table::path,
 };
 use crate::{
     domain::{

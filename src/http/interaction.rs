@@ -12,10 +12,11 @@ use super::{
     extract::{Browser, FormRejection, PostedForm},
     html::error_page,
     respond::{ErrorText, error_page_of, status_of},
-    router::path,
+    table::path,
 };
 use crate::{
     domain::{audit::Action, correlation::AttemptId},
+    log::note_attempt,
     protocol::{authorization::AuthorizationRequest, form::Form},
     service::{
         authorize::Unaddressed,
@@ -44,11 +45,6 @@ impl FromRequest<App> for FormAnswer {
         let (interaction, browser) = open(app, &scene, &form, browser).map_err(|page| *page)?;
         Ok(Self { form, interaction, browser })
     }
-}
-
-/// Lets every line that the log has of this request from now on name its attempt.
-pub(super) fn note_attempt(attempt: AttemptId) {
-    tracing::Span::current().record("attempt", tracing::field::display(attempt));
 }
 
 /// Reads the sealed request that a form or link carries; a page for the human if it continues nothing.

@@ -25,8 +25,10 @@ mod request_id;
 pub mod respond;
 mod revoke;
 mod router;
+mod routes;
 pub mod serve;
 mod sign_in;
+mod table;
 mod token;
 #[cfg(feature = "otlp")]
 mod trace;
@@ -51,7 +53,9 @@ pub use self::{
     metrics::serve_metrics,
     peer::{AddressBlocks, TrustedProxies},
     rejections::{Rejection, Rejections},
-    router::{ROUTES, Route, path, router},
+    router::router,
+    routes::{Answer, Routes},
+    table::{ROUTES, Route, RouteIndex, path},
     traffic::Endpoint,
 };
 use self::{
@@ -126,7 +130,6 @@ impl App {
     /// Brings an authority to the web.
     pub fn new(authority: Authority, clock: Arc<dyn Clock>, options: HttpOptions) -> Self {
         let registration_limit = RegistrationLimit::new(&options);
-        let request_ids = RequestIds::new(authority.entropy.name());
         let limits = Limits::new(&options.limits, &clock);
         let in_flight = InFlight::new(options.max_in_flight);
         Self(Arc::new(Inner {
@@ -136,7 +139,7 @@ impl App {
             limits,
             in_flight,
             registration_limit,
-            request_ids,
+            request_ids: RequestIds::default(),
             rejections: Rejections::default(),
             traffic: OnceLock::new(),
             #[cfg(feature = "otlp")]
@@ -163,7 +166,7 @@ impl App {
 
     /// Counts requests and connections from now on. Once.
     pub fn measure(&self, metrics: &mut Metrics) {
-        let traffic = Traffic::new(metrics, self.authority().issuer.path());
+        let traffic = Traffic::new(metrics);
         // Whoever does it twice gets the figures of the first time.
         let _ = self.0.traffic.set(traffic);
         let app = self.clone();

@@ -3,40 +3,36 @@
 //! Whoever sends a request may not choose: a name that somebody else's request has, or a long one, would make the log lie. A
 //! trusted proxy may, because it has told its own log already.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use axum::{
     body::Body,
     extract::Request,
     http::{HeaderName, HeaderValue, Response},
 };
-use sha2::{Digest, Sha256};
-use tracing::{Instrument, field, info_span};
 
 use super::{App, traffic::Endpoint};
-use crate::domain::correlation::RequestId;
+use crate::{domain::correlation::RequestId, log::LoggedRequest};
 
 /// `X-Request-Id`.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes names that are fresh and tell nobody how many there were, without a system call for each.
+#[derive(Default)]
 pub(super) struct RequestIds {
-    key: [u8; 16],
+    /// Two keyed hashes of the count: nobody who has seen names can tell another one (SipHash, with keys of its own).
+    halves: [RandomState; 2],
     count: AtomicU64,
 }
 
 impl RequestIds {
-    /// `key`: random bits.
-    pub(super) const fn new(key: [u8; 16]) -> Self {
-        Self { key, count: AtomicU64::new(0) }
-    }
-
     fn next(&self) -> RequestId {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
-        let hash = Sha256::new_with_prefix(self.key).chain_update(count.to_be_bytes()).finalize();
-        let mut random = [0; 16];
-        random.copy_from_slice(&hash[..16]);
-        RequestId::from_entropy(random)
+        let [high, low] = [0, 1].map(|half| self.halves[half].hash_one(count));
+        RequestId::from_entropy((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
     }
 }
 
@@ -60,13 +56,11 @@ impl App {
         let given = if is_trusted { given(&request) } else { None };
         let id = given.unwrap_or_else(|| self.0.request_ids.next());
         #[cfg(feature = "otlp")]
-        let traced = self.traced(&request, &id, is_trusted);
+        let traced = self.traced(endpoint, &request, &id, is_trusted);
         proxies.apply(&mut request);
         request.extensions_mut().insert(id.clone());
-        let (method, path) = (request.method(), request.uri().path());
-        // `attempt` is recorded once it is known.
-        let span = info_span!("request", %id, attempt = field::Empty, %method, path);
-        let mut response = answer(request).instrument(span).await;
+        let logged = LoggedRequest::new(id.clone(), request.method().clone(), request.uri().clone());
+        let mut response = logged.cover(answer(request)).await;
         // Always: a name is printable.
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -97,7 +91,7 @@ mod tests {
 
     #[test]
     fn no_two_requests_have_one_name() {
-        let ids = [RequestIds::new([1; 16]), RequestIds::new([2; 16])];
+        let ids = [RequestIds::default(), RequestIds::default()];
         let names: HashSet<RequestId> = (0..2000).map(|n| ids[n % 2].next()).collect();
         assert_eq!(names.len(), 2000);
     }

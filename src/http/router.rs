@@ -1,18 +1,20 @@
-//! The route table, and what wraps every route: body and time limits, CORS, JSON for wrong paths and methods, panics.
+//! The routes, and what every request to them passes: its name, CORS, limits, panics, JSON for wrong paths and methods.
+
+use std::{any::Any as AnyPanic, convert::Infallible, time::Duration};
 
 use axum::{
     Extension, Router,
     body::Body,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     http::{
-        HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
-        header::{ACCEPT, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE},
+        HeaderMap, HeaderValue, Method, Response, StatusCode,
+        header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, RETRY_AFTER},
     },
-    middleware::{self, Next},
     routing::{MethodRouter, get, post},
 };
+use tower::{Layer, Service, service_fn};
 use tower_http::{
-    catch_panic::CatchPanicLayer,
+    catch_panic::{CatchPanic, CatchPanicLayer},
     cors::{AllowHeaders, Any, CorsLayer},
 };
 
@@ -20,63 +22,15 @@ use super::{
     App, about, authorize,
     discovery::{self, MetadataDocument},
     health, html, introspect, register,
-    request_id::REQUEST_ID,
     respond::{ErrorText, STORE_RETRY_SECONDS, plain_error},
-    revoke, sign_in, token,
+    revoke,
+    routes::Routes,
+    sign_in,
+    table::{RouteIndex, RouteTable, inserted, path},
+    token,
     traffic::Endpoint,
 };
-use crate::{
-    domain::correlation::RequestId,
-    service::{REGISTRATION_PATH, TOKEN_PATH},
-};
-
-/// Where everything is, below the issuer.
-pub mod path {
-    use super::{REGISTRATION_PATH, TOKEN_PATH};
-
-    pub const AUTHORIZE: &str = "/oauth/authorize";
-    pub const TOKEN: &str = TOKEN_PATH;
-    pub const REGISTER: &str = REGISTRATION_PATH;
-    pub const REVOKE: &str = "/oauth/revoke";
-    pub const INTROSPECT: &str = "/oauth/introspect";
-    pub const JWKS: &str = "/.well-known/jwks.json";
-    pub const LOGIN: &str = "/oauth/login";
-    pub const CONSENT: &str = "/oauth/consent";
-    pub const LOGOUT: &str = "/oauth/logout";
-    pub const SIGNED_OUT: &str = "/oauth/signed-out";
-    pub const DOCUMENTATION: &str = "/oauth/about";
-    /// RFC 8414 3.
-    pub const METADATA: &str = "/.well-known/oauth-authorization-server";
-    /// OpenID Connect Discovery 4.
-    pub const OPENID: &str = "/.well-known/openid-configuration";
-}
-
-/// One route: its path below the issuer, and its methods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route {
-    pub path: &'static str,
-    pub methods: &'static [&'static str],
-}
-
-/// Every route, for the test that sees to it that none is forgotten.
-pub const ROUTES: &[Route] = &[
-    Route { path: path::METADATA, methods: &["GET"] },
-    Route { path: path::OPENID, methods: &["GET"] },
-    Route { path: path::JWKS, methods: &["GET"] },
-    Route { path: path::AUTHORIZE, methods: &["GET", "POST"] },
-    Route { path: path::LOGIN, methods: &["POST"] },
-    Route { path: path::CONSENT, methods: &["GET", "POST"] },
-    Route { path: path::LOGOUT, methods: &["POST"] },
-    Route { path: path::SIGNED_OUT, methods: &["GET"] },
-    Route { path: path::TOKEN, methods: &["POST"] },
-    Route { path: path::REGISTER, methods: &["POST"] },
-    Route { path: "/oauth/register/{client_id}", methods: &["GET", "PUT", "DELETE"] },
-    Route { path: path::REVOKE, methods: &["POST"] },
-    Route { path: path::INTROSPECT, methods: &["POST"] },
-    Route { path: path::DOCUMENTATION, methods: &["GET"] },
-    Route { path: "/livez", methods: &["GET"] },
-    Route { path: "/readyz", methods: &["GET"] },
-];
+use crate::domain::correlation::RequestId;
 
 impl App {
     /// The path of an endpoint on this host, with the issuer's own path before it.
@@ -85,23 +39,26 @@ impl App {
     }
 }
 
-/// The whole server as one service.
-pub fn router(app: &App) -> Router {
+/// The whole server.
+pub fn router(app: &App) -> Routes {
+    let routes = CatchPanicLayer::custom(panicked as Panicked).layer(routes(app));
+    let guarded = Guarded { app: app.clone(), routes };
+    let table = RouteTable::new(app.authority().issuer.path());
+    Routes::new(move |request| {
+        let route = table.find(request.uri().path());
+        Box::pin(guarded.clone().answer(route, request))
+    })
+}
+
+fn routes(app: &App) -> Router {
     let at = |below: &str| app.path(below);
-    let open_to_scripts = Router::new()
+    let registration = Router::new().route(&at(path::REGISTER), post(register::post));
+    metadata(app)
+        .merge(registration.layer(app.0.registration_limit.layer(app.clone())))
         .route(&at(path::JWKS), get(discovery::jwks))
         .route(&at(path::TOKEN), post(token::post))
         .route(&at(path::REVOKE), post(revoke::post))
-        .route(&at("/oauth/register/{client_id}"), get(register::get).put(register::put).delete(register::delete))
-        .merge(
-            Router::new()
-                .route(&at(path::REGISTER), post(register::post))
-                .layer(app.0.registration_limit.layer(app.clone())),
-        )
-        .merge(metadata(app));
-    // CORS lies around everything else: a preflight is a method that no route serves, and scripts may read refusals as well.
-    let open_to_scripts = guarded(open_to_scripts, app).layer(cors());
-    let closed_to_scripts = Router::new()
+        .route(&at(path::REGISTERED), get(register::get).put(register::put).delete(register::delete))
         .route(&at(path::AUTHORIZE), get(authorize::authorize).post(authorize::authorize_posted))
         .route(&at(path::LOGIN), post(sign_in::log_in))
         .route(&at(path::CONSENT), get(authorize::consent_page).post(authorize::decide))
@@ -109,20 +66,11 @@ pub fn router(app: &App) -> Router {
         .route(&at(path::SIGNED_OUT), get(sign_in::signed_out))
         .route(&at(path::INTROSPECT), post(introspect::post))
         .route(&at(path::DOCUMENTATION), get(about::get))
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .fallback(not_found);
-    open_to_scripts.merge(guarded(closed_to_scripts, app)).with_state(app.clone())
-}
-
-/// What holds for every route.
-fn guarded(routes: Router<App>, app: &App) -> Router<App> {
-    routes
+        .route(path::LIVEZ, get(health::livez))
+        .route(path::READYZ, get(health::readyz))
+        .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        // Endpoints read their bodies themselves, with a limit and a deadline, and answer in their own words.
-        .layer(DefaultBodyLimit::disable())
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), bounded))
+        .with_state(app.clone())
 }
 
 /// The two documents, in the inserted form (RFC 8414 3.1) and in the appended one that OpenID uses; the same place twice
@@ -135,32 +83,67 @@ fn metadata(app: &App) -> Router<App> {
     };
     let base = app.authority().issuer.path();
     [path::METADATA, path::OPENID].iter().fold(Router::new(), |router, well_known| {
-        let router = router.route(&format!("{well_known}{base}"), route());
-        if base.is_empty() { router } else { router.route(&format!("{base}{well_known}"), route()) }
+        let router = router.route(&inserted(well_known, base), route());
+        if base.is_empty() { router } else { router.route(&app.path(well_known), route()) }
     })
 }
 
-/// Browser-based clients may read these answers from anywhere; cookies play no part in them.
-fn cors() -> CorsLayer {
-    CorsLayer::new()
+type Panicked = fn(Box<dyn AnyPanic + Send>) -> Response<Body>;
+
+/// What holds for every route. Endpoints read their bodies themselves, with a limit and a deadline, and answer in their own words.
+#[derive(Clone)]
+struct Guarded {
+    app: App,
+    routes: CatchPanic<Router, Panicked>,
+}
+
+impl Guarded {
+    async fn answer(mut self, route: Option<RouteIndex>, request: Request) -> Response<Body> {
+        let is_open = route.is_some_and(|route| route.route().open_to_scripts);
+        let (app, routes) = (&self.app, &mut self.routes);
+        let answer = |request: Request| async move {
+            if is_open && request.method() == Method::OPTIONS {
+                preflight(request).await
+            } else {
+                bounded(app, routes, request).await
+            }
+        };
+        let mut response = app.enter(Endpoint::Route(route), request, answer).await;
+        // Refusals as well.
+        if is_open {
+            let headers = response.headers_mut();
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        }
+        response
+    }
+}
+
+/// What a script may read of an answer beside what every script may.
+const EXPOSED: &str = "www-authenticate, retry-after, dpop-nonce, x-request-id";
+
+/// What a script of another origin may send: anything, because cookies play no part.
+async fn preflight(request: Request) -> Response<Body> {
+    let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER, HeaderName::from_static("dpop-nonce"), REQUEST_ID])
-        .max_age(std::time::Duration::from_secs(3600))
+        .max_age(Duration::from_secs(3600));
+    let nothing = service_fn(|_: Request| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
+    cors.layer(nothing).call(request).await.unwrap_or_else(|never| match never {})
 }
 
 /// A request that is stuck is given up; what it was doing is done or undone as a whole, because every step of a store is one.
-async fn bounded(State(app): State<App>, request: Request, next: Next) -> Response<Body> {
-    let limit = app.0.options.request_timeout;
-    let answer = async |request: Request| {
-        let _flight = match app.let_in(&request) {
-            Ok(flight) => flight,
-            Err(refusal) => return *refusal,
-        };
-        tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| given_up())
+async fn bounded(app: &App, routes: &mut CatchPanic<Router, Panicked>, request: Request) -> Response<Body> {
+    let _flight = match app.let_in(&request) {
+        Ok(flight) => flight,
+        Err(refusal) => return *refusal,
     };
-    app.enter(Endpoint::Route, request, answer).await
+    match tokio::time::timeout(app.0.options.request_timeout, routes.call(request)).await {
+        Ok(Ok(response)) => response.map(Body::new),
+        Ok(Err(never)) => match never {},
+        Err(_) => given_up(),
+    }
 }
 
 fn given_up() -> Response<Body> {
@@ -199,7 +182,7 @@ async fn method_not_allowed() -> Response<Body> {
     plain_error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "This method is not allowed here; see Allow.")
 }
 
-fn panicked(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
+fn panicked(_: Box<dyn AnyPanic + Send>) -> Response<Body> {
     tracing::error!("a request handler panicked");
     let mut response =
         plain_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "Something failed in this server.");

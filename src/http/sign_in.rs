@@ -16,7 +16,7 @@ use super::{
     page::{login::LoginProblem, signed_out::SignedOutPage},
     rejections::Rejection,
     respond::{ErrorText, log_failure},
-    router::path,
+    table::path,
 };
 use crate::{
     domain::{audit::Action, correlation::AttemptId, time::Timestamp},

@@ -5,7 +5,7 @@
 //! and decide what is sampled.
 
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::Request,
     http::{Method, StatusCode},
 };
 use opentelemetry::{
@@ -19,7 +19,7 @@ use opentelemetry_sdk::{
     trace::{SdkTracer, Span},
 };
 
-use super::App;
+use super::{App, table::path, traffic::Endpoint};
 use crate::domain::correlation::RequestId;
 
 /// A request on its way, as a span that ends with it.
@@ -36,7 +36,13 @@ impl App {
     }
 
     /// `is_trusted`: whether a trusted proxy sent it.
-    pub(super) fn traced(&self, request: &Request, id: &RequestId, is_trusted: bool) -> Option<Traced> {
+    pub(super) fn traced(
+        &self,
+        endpoint: Endpoint,
+        request: &Request,
+        id: &RequestId,
+        is_trusted: bool,
+    ) -> Option<Traced> {
         let tracer = self.0.tracer.get()?;
         let parent = if is_trusted {
             TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(request.headers()))
@@ -44,7 +50,12 @@ impl App {
             Context::new()
         };
         let method = known(request.method());
-        let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+        let route = match endpoint {
+            Endpoint::Route(Some(route)) if route.route().path == path::REGISTERED => Some(self.path(path::REGISTERED)),
+            // All others are what they say.
+            Endpoint::Route(Some(_)) => Some(request.uri().path().to_owned()),
+            Endpoint::Route(None) | Endpoint::Gateway | Endpoint::ForwardAuth | Endpoint::ResourceMetadata => None,
+        };
         let name = route.as_ref().map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
         let mut attributes = vec![
             KeyValue::new("http.request.method", method),

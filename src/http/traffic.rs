@@ -3,14 +3,12 @@
 //! An endpoint is one of the table of routes, whatever the path says that led there, and a method one that it serves: what a stranger
 //! sends makes no series. Every series is there from the start.
 
-use std::collections::HashMap;
-
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::Request,
     http::{Method, StatusCode},
 };
 
-use super::router::ROUTES;
+use super::table::{ROUTES, RouteIndex};
 use crate::metrics::{Counter, Counters, Gauge, Histogram, Histograms, Metrics, Timer};
 
 /// How a request ends: by its status, or because whoever sent it went away.
@@ -21,8 +19,8 @@ const OTHER: &str = "other";
 /// Who answers a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
-    /// The authorization server, whichever route it is.
-    Route,
+    /// The authorization server; none of its routes if nothing is there.
+    Route(Option<RouteIndex>),
     /// A protected resource behind the gateway.
     Gateway,
     /// The gateway, for somebody else's proxy.
@@ -36,8 +34,7 @@ pub(super) struct Traffic {
     in_flight: Gauge,
     open: Gauge,
     accepted: Counter,
-    /// By the whole path of the route.
-    routes: HashMap<String, usize>,
+    /// Some that are no routes, and then those of the routes.
     series: Vec<Series>,
 }
 
@@ -58,10 +55,10 @@ const UNMATCHED: usize = 0;
 const GATEWAY: usize = 1;
 const FORWARD_AUTH: usize = 2;
 const RESOURCE_METADATA: usize = 3;
+const FIRST_ROUTE: usize = 4;
 
 impl Traffic {
-    /// `base`: the path of the issuer.
-    pub(super) fn new(metrics: &mut Metrics, base: &str) -> Self {
+    pub(super) fn new(metrics: &mut Metrics) -> Self {
         let requests = metrics.counters("gateward_http_requests", "Requests by endpoint, and how they ended");
         let took = metrics.histograms(
             "gateward_http_request_duration_seconds",
@@ -74,20 +71,11 @@ impl Traffic {
             of("forward-auth", &["GET"]),
             of("resource-metadata", &["GET"]),
         ];
-        let mut routes = HashMap::new();
-        for route in ROUTES {
-            // Below the issuer; in the inserted form (RFC 8414 3.1), as the metadata documents; or at the root, as health. The router
-            // knows which of these it has.
-            for path in [format!("{base}{}", route.path), format!("{}{base}", route.path), route.path.to_owned()] {
-                routes.insert(path, series.len());
-            }
-            series.push(of(route.path, route.methods));
-        }
+        series.extend(ROUTES.iter().map(|route| of(route.path, route.methods)));
         Self {
             in_flight: metrics.gauge("gateward_http_requests_in_flight", "Requests that have no answer yet"),
             open: metrics.gauge("gateward_http_connections", "Connections that are open"),
             accepted: metrics.counter("gateward_http_connections_accepted", "Connections that were accepted"),
-            routes,
             series,
         }
     }
@@ -98,10 +86,8 @@ impl Traffic {
             Endpoint::Gateway => GATEWAY,
             Endpoint::ForwardAuth => FORWARD_AUTH,
             Endpoint::ResourceMetadata => RESOURCE_METADATA,
-            Endpoint::Route => {
-                let route = request.extensions().get::<MatchedPath>();
-                route.and_then(|route| self.routes.get(route.as_str()).copied()).unwrap_or(UNMATCHED)
-            }
+            Endpoint::Route(None) => UNMATCHED,
+            Endpoint::Route(Some(route)) => FIRST_ROUTE + route.0,
         };
         self.in_flight.inc();
         InFlight {

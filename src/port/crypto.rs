@@ -1,5 +1,7 @@
 //! Cryptography with long-lived or slow secrets.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -27,7 +29,7 @@ pub trait TokenSigner: Send + Sync {
 
     /// The claims of a token that one of our keys signed; `None` for anything else. Only the signature and the header are
     /// judged: issuer, time and standing are the caller's to check.
-    fn verify(&self, token: &Secret) -> Option<AccessTokenClaims>;
+    fn verify(&self, token: &Secret) -> Option<Arc<AccessTokenClaims>>;
 
     /// The public keys that verifiers need at `now`.
     fn published_keys(&self, now: Timestamp) -> JwkSet;

@@ -6,7 +6,7 @@
 //! 4. Spend the code and record what was issued, in one step of the store: the single gate.
 
 use thiserror::Error;
-use tracing::{Instrument, warn};
+use tracing::warn;
 
 use super::{Authority, IssueError, Issued, authenticate::AuthenticatedClient};
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         identifier::{GrantId, UserId},
         time::Timestamp,
     },
+    log,
     port::store::{Issue, Redemption, StoreError},
     protocol::token::CodeExchange,
 };
@@ -116,7 +117,7 @@ impl Authority {
             }
             Ok(())
         };
-        let step = tokio::spawn(step.in_current_span());
+        let step = tokio::spawn(log::carried(step));
         // It can only fail to end when the whole process does.
         step.await.unwrap_or(Ok(()))
     }

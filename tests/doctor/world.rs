@@ -17,7 +17,7 @@ use gateward::{
         scope_rule::ScopeRules,
     },
     gateway::{Gateway, GatewayOptions},
-    http::router,
+    http::{Routes, router},
     port::clock::Clock,
     protocol::jose::Algorithm,
     resource::SystemClock,
@@ -25,7 +25,6 @@ use gateward::{
 };
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tower::ServiceExt;
 use url::Url;
 
 /// A resource without a path, elsewhere.
@@ -147,7 +146,7 @@ impl World {
     }
 
     /// gateward at an origin.
-    pub(crate) async fn routes(origin: &str, path: &str) -> (Router, Self) {
+    pub(crate) async fn routes(origin: &str, path: &str) -> (Routes, Self) {
         let world = Self { issuer: format!("{origin}{path}"), mcp: format!("{origin}/mcp") };
         let jwt = TokenFormat::Jwt(Algorithm::ES256);
         let resources = vec![resource(&world.mcp, &["mcp:read"], jwt), resource(FILES, &["files:read"], jwt)];
@@ -175,7 +174,7 @@ impl World {
         };
         let clock: Arc<dyn Clock> = server.clock.clone();
         let gateway = Gateway::new(&server.app, &clock, vec![site], &options).unwrap();
-        (gateway.around(router(&server.app), &server.app), world)
+        (gateway.around(router(&server.app)), world)
     }
 
     /// Everything that can be examined.
@@ -195,14 +194,14 @@ impl World {
 }
 
 /// Puts somebody in between who breaks one thing.
-pub(crate) fn distorted(routes: Router, origin: String, defect: Defect) -> Router {
+pub(crate) fn distorted(routes: Routes, origin: String, defect: Defect) -> Router {
     let meddle = move |request: Request| {
         let (routes, origin) = (routes.clone(), origin.clone());
         async move {
             let (parts, body) = request.into_parts();
             let body = to_bytes(body, usize::MAX).await.unwrap();
             let asked = Asked::new(&parts, &body, &origin);
-            let answer = routes.oneshot(Request::from_parts(parts, Body::from(body))).await.unwrap();
+            let answer = routes.answer(Request::from_parts(parts, Body::from(body))).await;
             let (parts, body) = answer.into_parts();
             let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
             let mut told = Told { status: parts.status, headers: parts.headers, body, origin };

@@ -373,7 +373,6 @@ async fn nobody_is_locked_out_by_what_is_no_assertion_of_theirs() {
     assert_ok(&signer.send(&assertion).await);
 }
 
-/// The purge is another instance's, whose clock is ahead.
 #[tokio::test]
 async fn assertions_that_are_not_good_lock_a_client_out_like_wrong_secrets() {
     let signer = Signer::new(Algorithm::ES256).await;
@@ -389,6 +388,7 @@ async fn assertions_that_are_not_good_lock_a_client_out_like_wrong_secrets() {
     assert_ok(&signer.send(&signer.sign(&signer.header(), &signer.claims())).await);
 }
 
+/// The purge is another instance's.
 #[tokio::test]
 async fn an_assertion_is_remembered_by_a_purge_whose_clock_is_ahead() {
     let signer = es256().await;

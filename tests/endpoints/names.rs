@@ -8,24 +8,26 @@ use gateward::{
     testing::server::{Answer, OPAQUE_RESOURCE, Parameters, TestServer, machine, public_client, resource_server},
 };
 
+use tracing_subscriber::layer::SubscriberExt;
+
 use super::{faults::Faults, log::Log, *};
 
 fn name(answer: &Answer) -> String {
     answer.header("x-request-id").unwrap_or_else(|| panic!("no name: {}", answer.text())).to_owned()
 }
 
-/// The lines of a log in JSON, each with the span that it is in.
+/// The lines of a log in JSON, each with the request that it belongs to.
 fn lines(log: &Log) -> Vec<(Value, Value)> {
     let lines = log.text();
     let line = |line: &str| -> Value { serde_json::from_str(line).expect("a line of JSON") };
-    lines.lines().map(line).map(|line| (line["span"].clone(), line)).collect()
+    lines.lines().map(line).map(|line| (line["request"].clone(), line)).collect()
 }
 
 /// A log as `serve` writes it with `log.format = "json"`.
 fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(log.writer()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let lines = gateward::log::json(log.writer());
+    let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines));
     (log, guard)
 }
 
@@ -91,8 +93,8 @@ async fn every_line_of_a_request_has_its_name() {
     assert_bad_request(&replayed, "invalid_grant");
     let lines = lines(&log);
     assert!(log.text().contains("a spent credential came back") && lines.len() > 1, "{}", log.text());
-    for (span, line) in lines {
-        assert_eq!(span["id"], name(&replayed), "{line}");
+    for (request, line) in lines {
+        assert_eq!(request["id"], name(&replayed), "{line}");
     }
 }
 
@@ -110,7 +112,7 @@ async fn a_failing_store_is_logged_with_the_name_that_the_client_is_told() {
     ];
     drop(guard);
     for answer in told {
-        let of_it = |(span, line): &(Value, Value)| span["id"] == name(&answer) && line["level"] == "ERROR";
+        let of_it = |(request, line): &(Value, Value)| request["id"] == name(&answer) && line["level"] == "ERROR";
         assert!(lines(&log).iter().any(of_it), "{}", log.text());
     }
 }
@@ -129,8 +131,8 @@ async fn an_attempt_has_one_name_from_the_link_to_the_answer() {
     assert_redirected_error(&denied, "access_denied");
     let of = |message: &str| {
         let lines = lines(&log);
-        let (span, _) = lines.iter().find(|(_, line)| line["message"] == message).expect("a line");
-        (text(span, "attempt"), text(span, "id"))
+        let (request, _) = lines.iter().find(|(_, line)| line["message"] == message).expect("a line");
+        (text(request, "attempt"), text(request, "id"))
     };
     let (failed, refused) = (of("a login failed"), of("authorization refused"));
     assert_eq!(failed.0, refused.0, "one attempt");
@@ -159,8 +161,8 @@ async fn an_error_page_quotes_the_attempt_as_the_log_does() {
     assert_eq!(quoted(&answered), quoted(&stolen));
     let lines = lines(&log);
     assert!(lines.len() > 3, "{}", log.text());
-    for (span, line) in lines {
-        assert_eq!(text(&span, "attempt"), quoted(&answered), "{line}");
+    for (request, line) in lines {
+        assert_eq!(text(&request, "attempt"), quoted(&answered), "{line}");
     }
 }
 

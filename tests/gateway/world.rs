@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     extract::ConnectInfo,
     http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode},
@@ -18,7 +17,7 @@ use gateward::{
     },
     gateway::{Gateway, GatewayOptions},
     http::{
-        TrustedProxies,
+        Routes, TrustedProxies,
         limits::LimitOptions,
         router,
         serve::{ServeOptions, serve},
@@ -30,7 +29,6 @@ use gateward::{
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tower::ServiceExt;
 
 use crate::{faults::Faults, upstream::Upstream};
 
@@ -43,7 +41,7 @@ pub(crate) struct World {
     pub(crate) upstream: Upstream,
     /// Of the stores.
     pub(crate) faults: Faults,
-    pub(crate) routes: Router,
+    pub(crate) routes: Routes,
     worker: TestClient,
 }
 
@@ -123,7 +121,7 @@ impl World {
         };
         let clock: Arc<dyn Clock> = server.clock.clone();
         let gateway = Gateway::new(&server.app, &clock, sites(&upstream), &options).unwrap();
-        let routes = gateway.around(router(&server.app), &server.app);
+        let routes = gateway.around(router(&server.app));
         let spec = ClientSpec { scope: Scope::parse("mcp:read mcp:write mcp:execute").unwrap(), ..machine() };
         let worker = server.create_client("worker", spec).await;
         Self { server, upstream, faults, routes, worker }
@@ -210,7 +208,7 @@ impl Call<'_> {
 
     /// The head of the answer, with its body still to come.
     pub(crate) async fn begin(self) -> Response<Body> {
-        self.world.routes.clone().oneshot(self.request).await.unwrap()
+        self.world.routes.answer(self.request).await
     }
 
     pub(crate) async fn send(self) -> Answer {

@@ -53,6 +53,8 @@ struct Shared {
     next: AtomicU64,
     /// How many events are in the log instead of the trail, and no entry says so yet.
     unwritten: AtomicU64,
+    /// How many there were since the start.
+    given_up: AtomicU64,
     /// Wakes the task before its time.
     wake: Notify,
 }
@@ -67,6 +69,7 @@ impl Shared {
     fn give_up(&self, entry: &Entry) {
         log::write(entry);
         self.unwritten.fetch_add(entry.times, Ordering::Relaxed);
+        self.given_up.fetch_add(entry.times, Ordering::Relaxed);
     }
 }
 
@@ -117,6 +120,7 @@ impl Trail {
             instance: instance.into(),
             next: AtomicU64::new(0),
             unwritten: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
             wake: Notify::new(),
         });
         let writer = Writer::new(store.clone(), clock, shared.clone(), events);
@@ -136,6 +140,11 @@ impl Trail {
             Err(error) => tracing::warn!(%error, "cannot tell from the audit trail how the last run ended"),
         }
         self.record(Event::success(now, Action::ServerStart));
+    }
+
+    /// How many events are in the log instead of the trail, since the start.
+    pub fn given_up(&self) -> u64 {
+        self.shared.given_up.load(Ordering::Relaxed)
     }
 
     /// Writes everything that was recorded before this call. `false` if the store does not take it; it is tried again later.

@@ -202,6 +202,7 @@ async fn what_finds_no_room_is_in_the_log_whole_and_the_trail_says_how_much_that
     assert!(!trail.flush().await);
     let [told, _] = &log.given_up()[..] else { panic!("not two: {:?}", log.given_up()) };
     assert_eq!((&told["client_id"], &told["address"]), (&"app".into(), &"192.0.2.1".into()));
+    assert_eq!(trail.given_up(), 2);
     store.set(Mode::Up);
     assert!(trail.flush().await);
     let gap = store.last();

@@ -44,7 +44,9 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     events: mpsc::Receiver<Event>,
     folding: Folding,
-    /// In the order in which they happened; the first ones may have been handed to the store already.
+    /// Handed to the store, which has not taken them yet.
+    in_hand: Arc<Vec<Entry>>,
+    /// Those after them, in the order in which they happened.
     waiting: VecDeque<Entry>,
     ticks: Interval,
     /// How many ticks to do nothing for.
@@ -68,6 +70,7 @@ impl Writer {
             shared,
             events,
             folding: Folding::default(),
+            in_hand: Arc::default(),
             waiting: VecDeque::new(),
             ticks,
             pause: 0,
@@ -116,9 +119,7 @@ impl Writer {
             }
         };
         if timeout(patience, written).await.is_err() {
-            for entry in self.waiting.drain(..) {
-                self.shared.give_up(&entry);
-            }
+            self.in_hand.iter().chain(&self.waiting).for_each(|entry| self.shared.give_up(entry));
             let entries = self.shared.unwritten.load(std::sync::atomic::Ordering::Relaxed);
             tracing::error!(target: "gateward::audit", entries, "the audit trail could not be written; these are in the log alone");
         }
@@ -147,7 +148,7 @@ impl Writer {
 
     fn keep(&mut self, event: Event) {
         let entry = self.shared.entry(event);
-        if self.waiting.len() < MOST {
+        if self.in_hand.len() + self.waiting.len() < MOST {
             self.waiting.push_back(entry);
         } else {
             self.shared.give_up(&entry);
@@ -157,18 +158,19 @@ impl Writer {
     /// Writes what waits, batch by batch. `false` if the store does not take it.
     async fn write(&mut self) -> bool {
         loop {
-            if self.waiting.is_empty() && !self.note_gap() {
-                return true;
-            }
-            let batch: Vec<Entry> = self.waiting.iter().take(self.batch).cloned().collect();
-            match self.append(&batch).await {
-                Ok(()) => {
-                    self.waiting.drain(..batch.len());
-                    self.batch = BATCH;
+            if self.in_hand.is_empty() {
+                if self.waiting.is_empty() && !self.note_gap() {
+                    return true;
                 }
-                Err(StoreError::Corrupt(what)) => self.single_out(&batch, &what),
+                let count = self.batch.min(self.waiting.len());
+                self.in_hand = Arc::new(self.waiting.drain(..count).collect());
+            }
+            match self.append().await {
+                Ok(()) => self.go_on(),
+                Err(StoreError::Corrupt(what)) => self.single_out(&what),
                 Err(StoreError::Unavailable(cause)) => {
-                    tracing::error!(%cause, waiting = self.waiting.len(), "the audit trail cannot be written now");
+                    let waiting = self.in_hand.len() + self.waiting.len();
+                    tracing::error!(%cause, waiting, "the audit trail cannot be written now");
                     self.pause = PAUSE;
                     return false;
                 }
@@ -176,10 +178,16 @@ impl Writer {
         }
     }
 
+    /// Nothing is in hand any more.
+    fn go_on(&mut self) {
+        self.in_hand = Arc::default();
+        self.batch = BATCH;
+    }
+
     /// Goes on emptying the queue meanwhile: a slow store is no reason for it to run over.
-    async fn append(&mut self, batch: &[Entry]) -> StoreResult<()> {
-        let (store, shared) = (self.store.clone(), self.shared.clone());
-        let append = timeout(LONGEST, store.append(batch));
+    async fn append(&mut self) -> StoreResult<()> {
+        let (store, shared, in_hand) = (self.store.clone(), self.shared.clone(), self.in_hand.clone());
+        let append = timeout(LONGEST, store.append(&in_hand));
         tokio::pin!(append);
         loop {
             tokio::select! {
@@ -194,16 +202,16 @@ impl Writer {
     }
 
     /// The store will never take this. Smaller batches lead to the entry that it is about, which goes to the log.
-    fn single_out(&mut self, batch: &[Entry], what: &str) {
-        if batch.len() > 1 {
-            self.batch = batch.len() / 2;
+    fn single_out(&mut self, what: &str) {
+        if self.in_hand.len() > 1 {
+            self.batch = self.in_hand.len() / 2;
+            let in_hand = std::mem::take(&mut self.in_hand);
+            in_hand.iter().rev().for_each(|entry| self.waiting.push_front(entry.clone()));
             return;
         }
         tracing::error!(what, "the store refuses an entry of the audit trail");
-        for entry in self.waiting.drain(..batch.len()) {
-            self.shared.give_up(&entry);
-        }
-        self.batch = BATCH;
+        self.in_hand.iter().for_each(|entry| self.shared.give_up(entry));
+        self.go_on();
     }
 
     /// The store takes entries again: one says what it has missed. `false` if that is nothing.

@@ -141,7 +141,7 @@ impl TokenSigner for Keyring {
         token.map_err(|_| failed("the key failed"))
     }
 
-    fn verify(&self, token: &Secret) -> Option<AccessTokenClaims> {
+    fn verify(&self, token: &Secret) -> Option<Arc<AccessTokenClaims>> {
         let jws = Jws::split(token.expose())?;
         let header = jws.header()?;
         // RFC 9068 4, RFC 8725 3.11: an assertion or an ID token is not an access token, whoever signed it.
@@ -149,17 +149,19 @@ impl TokenSigner for Keyring {
             return None;
         }
         let algorithm: Algorithm = header.alg.parse().ok()?;
-        let genuine = match (algorithm == Algorithm::HS256, &header.kid) {
-            (true, None) => hmac::verify(&self.shared.as_ref()?.key, jws.message, &jws.signature).is_ok(),
+        match (algorithm == Algorithm::HS256, &header.kid) {
+            (true, None) => {
+                let key = &self.shared.as_ref()?.key;
+                hmac::verify(key, jws.message, &jws.signature).ok().and_then(|()| jws.claims()).map(Arc::new)
+            }
             (false, Some(kid)) => {
                 let snapshot = self.current();
                 let ready = snapshot.by_id(kid)?;
                 // The key says how it is used, not the token (RFC 8725 3.1).
-                ready.key.algorithm() == algorithm && ready.has_signed(token.expose(), &jws)
+                (ready.key.algorithm() == algorithm).then(|| ready.signed_claims(token.expose(), &jws))?
             }
-            (true, Some(_)) | (false, None) => false,
-        };
-        genuine.then(|| jws.claims())?
+            (true, Some(_)) | (false, None) => None,
+        }
     }
 
     fn published_keys(&self, now: Timestamp) -> JwkSet {

@@ -11,11 +11,11 @@ use crate::{
     adapter::signing_key::SigningKey,
     domain::{key::KeyRecord, time::Timestamp},
     port::crypto::{Purpose, Sealer},
-    protocol::jose::Algorithm,
+    protocol::{access_token::AccessTokenClaims, jose::Algorithm},
     resource::jws::Jws,
 };
 
-/// How many tokens of one key are remembered as genuine; each takes about two hundred bytes.
+/// How many tokens of one key are remembered as genuine; each takes less than a kilobyte.
 const REMEMBERED: u64 = 16 * 1024;
 
 /// A key that is ready to sign.
@@ -25,9 +25,9 @@ pub(super) struct Ready {
     pub(super) header: String,
     /// What it was opened from: a record that still holds the same is not opened again.
     sealed: Vec<u8>,
-    /// The digests of whole tokens whose signature was found to be by this key. Part of the key, so that it ends with it: a key that
-    /// is no longer in the store vouches for nothing. Only what is genuine gets in, so nobody else can fill it.
-    genuine: Cache<[u8; 32], ()>,
+    /// What tokens say whose signature was found to be by this key, by the digest of the whole token. Part of the key, so that it ends
+    /// with it: a key that is no longer in the store vouches for nothing. Only what is genuine gets in, so nobody else can fill it.
+    genuine: Cache<[u8; 32], Arc<AccessTokenClaims>>,
 }
 
 /// The keys, newest first; `records` and `ready` are in step.
@@ -86,21 +86,22 @@ impl Ready {
         Ok(Self { key, header, sealed: record.sealed_private.clone(), genuine: Cache::new(REMEMBERED) })
     }
 
-    /// Whether this key has signed `jws`, which is `token` taken apart.
+    /// What `jws`, which is `token` taken apart, says, if this key has signed it.
     ///
-    /// A digest costs a hundredth of a signature check, and a token comes again and again. What it says, and whether it still
-    /// counts, is for the caller to judge each time.
-    pub(super) fn has_signed(&self, token: &str, jws: &Jws<'_>) -> bool {
+    /// A digest costs a hundredth of a signature check, and a token comes again and again. Whether it still counts is for the caller to
+    /// judge each time.
+    pub(super) fn signed_claims(&self, token: &str, jws: &Jws<'_>) -> Option<Arc<AccessTokenClaims>> {
         // Of the whole text: no two ways to take it apart have the same digest.
         let digest: [u8; 32] = Sha256::digest(token).into();
-        if self.genuine.get(&digest).is_some() {
-            return true;
+        if let Some(claims) = self.genuine.get(&digest) {
+            return Some(claims);
         }
-        let genuine = self.key.verify(jws.message, &jws.signature);
-        if genuine {
-            self.genuine.insert(digest, ());
+        if !self.key.verify(jws.message, &jws.signature) {
+            return None;
         }
-        genuine
+        let claims: Arc<AccessTokenClaims> = Arc::new(jws.claims()?);
+        self.genuine.insert(digest, claims.clone());
+        Some(claims)
     }
 }
 

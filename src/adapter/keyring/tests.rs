@@ -86,7 +86,7 @@ pub(super) fn claims() -> AccessTokenClaims {
 }
 
 pub(super) fn recognised(keyring: &Keyring, token: &str) -> bool {
-    keyring.verify(&Secret::new(token)).is_some_and(|read| read == claims())
+    keyring.verify(&Secret::new(token)).is_some_and(|read| *read == claims())
 }
 
 /// The only ES256 key of the keyring, for forging.

@@ -40,6 +40,7 @@ fn a_value_of_another_kind_is_refused() {
         ("[lifetimes]\ncode = \"1h\"\n", "config.toml:7: `lifetimes.code`: must be from \"5s\" to \"10m\""),
         ("[keys]\nalgorithm = \"none\"\n", "`keys.algorithm`: must be ES256, EdDSA, RS256 or PS256"),
         ("[log]\nfilter = \"a=b=c\"\n", "config.toml:7: `log.filter`: "),
+        ("[log]\nfilter = \"[request]=debug\"\n", "config.toml:7: `log.filter`: requests are no spans"),
     ] {
         let found = problems(more);
         assert!(found.contains(expected), "{found}");

@@ -37,13 +37,12 @@ pub struct EntryId(Box<str>);
 impl EntryId {
     /// Names the entry with this number in a run.
     pub fn new(at: Timestamp, run: &Run, number: u64) -> Self {
-        Self(format!("{}-{}-{number:010x}", Self::begin(at), run.0).into())
+        Self(format!("{:010x}-{}-{number:010x}", seconds(at), run.0).into())
     }
 
     /// What sorts before every name of this second or a later one, and behind every earlier one.
     pub fn begin(at: Timestamp) -> String {
-        // Before 1970 there was no trail; ten digits last until the year 36812.
-        format!("{:010x}", at.unix().clamp(0, 0xff_ffff_ffff))
+        format!("{:010x}", seconds(at))
     }
 
     /// Reads a name.
@@ -62,6 +61,11 @@ impl EntryId {
         let run = |id: &Self| id.0.split('-').nth(1).map(str::to_owned);
         run(self).is_some_and(|mine| run(other) == Some(mine))
     }
+}
+
+/// Before 1970 there was no trail; ten digits last until the year 36812.
+fn seconds(at: Timestamp) -> i64 {
+    at.unix().clamp(0, 0xff_ffff_ffff)
 }
 
 impl TryFrom<String> for EntryId {

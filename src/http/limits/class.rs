@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::http::router::path;
+use crate::http::table::path;
 
 /// A kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -168,10 +168,14 @@ pub fn log_failure(error: &(dyn Error + 'static)) {
     error!(error = %error, causes = causes.join(": "), "failed");
 }
 
+/// Most answers are no longer than this, in bytes.
+const USUAL_ANSWER: usize = 1024;
+
 /// A JSON answer.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    match serde_json::to_vec(body) {
-        Ok(bytes) => with_type(status, "application/json", bytes),
+    let mut bytes = Vec::with_capacity(USUAL_ANSWER);
+    match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => with_type(status, "application/json", bytes),
         Err(error) => {
             log_failure(&error);
             with_type(StatusCode::INTERNAL_SERVER_ERROR, "application/json", r#"{"error":"server_error"}"#)

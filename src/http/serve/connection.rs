@@ -3,7 +3,6 @@
 use std::{convert::Infallible, error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     extract::ConnectInfo,
     http::{
@@ -20,7 +19,6 @@ use tokio::{
     time::timeout,
 };
 use tokio_io_timeout::TimeoutWriter;
-use tower::ServiceExt;
 use tracing::debug;
 
 use super::{
@@ -30,7 +28,7 @@ use super::{
     places::Place,
     tls::{Encrypted, Handshakes},
 };
-use crate::http::{App, rejections::Rejection, respond::plain_error};
+use crate::http::{App, rejections::Rejection, respond::plain_error, routes::Routes};
 
 /// How long a client of HTTP/2 has to acknowledge the end of its connection, if it has no request open.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -46,7 +44,7 @@ pub(super) struct Guest {
 /// What all connections have in common.
 pub(super) struct Door {
     app: App,
-    routes: Router,
+    routes: Routes,
     options: ServeOptions,
     http1: http1::Builder,
     handshakes: Option<Handshakes>,
@@ -56,7 +54,7 @@ pub(super) struct Door {
 type Broken = Box<dyn Error + Send + Sync>;
 
 impl Door {
-    pub(super) fn new(app: App, routes: Router, options: ServeOptions) -> Self {
+    pub(super) fn new(app: App, routes: Routes, options: ServeOptions) -> Self {
         let mut http1 = http1::Builder::new();
         http1.timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).max_buf_size(HEAD_LIMIT);
         let handshakes = options.tls.clone().map(Handshakes::new);
@@ -208,8 +206,7 @@ impl Door {
         }
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let answer = self.routes.clone().oneshot(request).await;
-        let mut response = answer.unwrap_or_else(|never| match never {});
+        let mut response = self.routes.answer(request).await;
         if let Some(policy) = &self.options.strict_transport_security {
             response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| policy.clone());
         }

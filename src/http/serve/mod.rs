@@ -12,7 +12,7 @@ mod tls;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, http::HeaderValue};
+use axum::http::HeaderValue;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -27,7 +27,7 @@ pub use self::{
     places::ConnectionLimits,
     tls::{PROTOCOLS, TlsOptions},
 };
-use super::App;
+use super::{App, routes::Routes};
 
 /// Connections that wait at one listener when it is closed, and are let in all the same. More would be a flood.
 const LAST_ONES: usize = 4096;
@@ -84,14 +84,14 @@ pub enum Drained {
 /// Serves until `shutdown` completes, and then drains. `routes` are the router of `app`, and whatever lies around it.
 pub async fn serve(
     app: &App,
-    routes: Router,
+    routes: impl Into<Routes>,
     listeners: Vec<TcpListener>,
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let (drain_delay, grace) = (options.drain_delay, options.grace);
     let places = Places::new(options.connections.clone());
-    let door = Arc::new(Door::new(app.clone(), routes, options));
+    let door = Arc::new(Door::new(app.clone(), routes.into(), options));
     // Turns true when connections have to end; each holds a receiver for as long as it lives.
     let closing = watch::Sender::new(false);
     let connect = |(stream, peer): (TcpStream, SocketAddr)| match places.take(peer.ip()) {

@@ -25,10 +25,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    http::{Method, StatusCode},
-};
+use axum::http::{Method, StatusCode};
 
 pub use self::{
     call::{Answer, Call, Parameters},
@@ -56,7 +53,7 @@ use crate::{
         resource::{Resource, Resources, TokenFormat},
         time::Timestamp,
     },
-    http::{App, HttpOptions, path, router},
+    http::{App, HttpOptions, Routes, path, router},
     metrics::Metrics,
     port::{clock::Clock, entropy::Entropy, store::Page},
     protocol::{jose::Algorithm, secret::Secret},
@@ -196,7 +193,7 @@ pub struct TestServer {
     pub keyring: Arc<Keyring>,
     pub trail: Arc<Trail>,
     pub metrics: Arc<Metrics>,
-    router: Router,
+    router: Routes,
 }
 
 impl fmt::Debug for TestServer {
