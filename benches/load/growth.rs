@@ -4,7 +4,8 @@
 //! cargo bench --features testing --bench load -- growth
 //! ```
 //!
-//! What fills it is written past the server, in the form that the server gives it: for each ten tokens there is a client; half of the
+//! What fills it is written past the server, in the form that the server gives it: for each ten tokens there is a client that has
+//! registered itself; half of the
 //! tokens are refresh tokens with a grant each, the other half opaque access tokens. Nothing of it is asked for: the requests are for tokens
 //! of their own, in between. Clients are read for each request, as their copies would hide what reading one costs.
 
@@ -61,7 +62,7 @@ fn fill(from: u64, to: u64) -> String {
         "SET synchronous_commit = off;
          INSERT INTO clients (id, name, provenance, status, authentication, secrets, redirect_uris, grant_types, application_type,
                               scope, resources, may_introspect, created_at, last_used_at, version)
-         SELECT 'filler-' || n, 'Filler', provenance, status, authentication, secrets, redirect_uris, grant_types, application_type,
+         SELECT 'filler-' || n, 'Filler', 'dynamic', status, authentication, secrets, redirect_uris, grant_types, application_type,
                 scope, resources, may_introspect, created_at, {begins}, version FROM clients, {clients} WHERE id = 'app';
          INSERT INTO grants (id, client_id, user_id, scope, resources, auth_time, created_at, expires_at)
          SELECT md5(n::text), 'filler-' || n / 5, md5('user' || n / 20), 'mcp:read', '[\"https://mcp.example.com/mcp\"]',

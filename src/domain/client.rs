@@ -204,6 +204,11 @@ impl Client {
         self.status == ClientStatus::Active
     }
 
+    /// Whether it was used less than `period` ago, as far as was noted.
+    pub fn was_used_within(&self, period: Duration, now: Timestamp) -> bool {
+        self.last_used_at.is_some_and(|last| now.since(last) < period)
+    }
+
     /// Whether it may use a grant type.
     pub fn may_use(&self, grant: GrantType) -> bool {
         self.grant_types.contains(&grant)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::{
-    Authority, NoClient,
+    Authority, NoClient, TOUCH_INTERVAL,
     interaction::{BrokenInteraction, BrowserToken, Interaction},
 };
 use crate::{
@@ -317,8 +317,11 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Box<CodeIssued>, AuthorizeError> {
         let authorization = &judged.authorization;
-        // Before the grant is there: a client that is being reaped at this moment is then either spared or gone.
-        if !self.clients.touch(&judged.client.id, now).await.map_err(|e| judged.fail(e))? {
+        // Before the grant is there: a client that is being reaped at this moment is then either spared or gone. Nobody reaps one
+        // that was just used.
+        if !judged.client.was_used_within(TOUCH_INTERVAL / 2, now)
+            && !self.clients.touch(&judged.client.id, now).await.map_err(|e| judged.fail(e))?
+        {
             return Err(Unaddressed::NoClient(NoClient::Unknown).into());
         }
         let code = self.entropy.credential::<AuthorizationCode>();

@@ -83,7 +83,8 @@ pub enum NoClient {
     Disabled,
 }
 
-/// How stale `last_used_at` may get: a write per token would cost more than the knowledge is worth.
+/// How stale `last_used_at` may get: a write per token would cost more than the knowledge is worth. No longer than the shortest time
+/// after which a client is reaped.
 const TOUCH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(3600);
 
 impl Authority {
@@ -107,7 +108,7 @@ impl Authority {
     /// Notes that a client was used, at most once an hour. What was issued counts whether or not this can be noted, so a
     /// failure is no reason to keep it from the client.
     async fn note_use(&self, client: &Client, now: Timestamp) {
-        if client.last_used_at.is_none_or(|last| now.since(last) >= TOUCH_INTERVAL)
+        if !client.was_used_within(TOUCH_INTERVAL, now)
             && let Err(error) = self.clients.touch(&client.id, now).await
         {
             tracing::warn!(client_id = %client.id, %error, "cannot note that a client was used");

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::http::Method;
 use gateward::{
     http::{Rejection, serve_metrics},
-    testing::server::{OPAQUE_RESOURCE, Parameters, TestServer, machine, resource_server},
+    testing::server::{OPAQUE_RESOURCE, Parameters, TestServer, machine, public_client, resource_server},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -94,6 +94,25 @@ async fn calls_of_stores_are_timed_and_their_failures_counted() {
     assert_eq!(after - before, 2.0);
     let unavailable = r#"{family="clients",backend="memory",operation="find",reason="unavailable"}"#;
     assert_eq!(value(&server, &format!("gateward_store_call_failures_total{unavailable}")), 1.0);
+}
+
+/// Writing that a client was used would cost more than what it is used for.
+#[tokio::test]
+async fn that_a_client_is_used_is_written_once_in_half_an_hour_and_not_for_each_code_and_token() {
+    let server = TestServer::start().await;
+    let client = server.create_client("app", public_client()).await;
+    let touched = || {
+        let touch = r#"{family="clients",backend="memory",operation="touch"}"#;
+        value(&server, &format!("gateward_store_call_duration_seconds_count{touch}"))
+    };
+    for _ in 0..3 {
+        let code = server.code(&Parameters::authorize(&client)).await;
+        server.redeem(&client, &code).await;
+    }
+    assert_eq!(touched(), 1.0);
+    server.pass(1800);
+    server.code(&Parameters::authorize(&client)).await;
+    assert_eq!(touched(), 2.0);
 }
 
 #[tokio::test]
