@@ -17,7 +17,7 @@ pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// Everything that answers requests. Clones are the same.
 ///
-/// axum's own router clones every layer of a route for every request, so nothing of ours is a layer of it.
+/// axum's own router clones every layer of a route for every request, so what all routes have in common is no layer of it.
 #[derive(Clone)]
 pub struct Routes(Arc<dyn Fn(Request) -> Answer + Send + Sync>);
 

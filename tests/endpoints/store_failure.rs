@@ -181,6 +181,8 @@ async fn once_the_client_is_known_it_is_told_at_its_redirect_uri() {
     let Setup { faults, server, client } = setup().await;
     let mut visitor = server.visitor();
     visitor.code(&Parameters::authorize(&client)).await;
+    // Then it has to be noted again that the client is used.
+    server.pass(1800);
     for method in ["accounts.find_session", "accounts.consented", "clients.touch", "tokens.open_grant"] {
         faults.take_down_at(&[method]);
         let answer = visitor.authorize(&Parameters::authorize(&client)).await;

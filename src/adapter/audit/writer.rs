@@ -166,7 +166,11 @@ impl Writer {
                 self.in_hand = Arc::new(self.waiting.drain(..count).collect());
             }
             match self.append().await {
-                Ok(()) => self.go_on(),
+                Ok(()) => {
+                    self.go_on();
+                    // A store in memory never waits, and requests do.
+                    tokio::task::yield_now().await;
+                }
                 Err(StoreError::Corrupt(what)) => self.single_out(&what),
                 Err(StoreError::Unavailable(cause)) => {
                     let waiting = self.in_hand.len() + self.waiting.len();
