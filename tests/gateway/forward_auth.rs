@@ -119,6 +119,8 @@ async fn a_proxy_may_ask_with_the_requests_own_method_host_and_path() {
     assert_eq!(ask("mcp.example.com", "/mcp/x/..%2fadmin").await, StatusCode::FORBIDDEN);
     assert_eq!(ask("evil.example", "/mcp").await, StatusCode::FORBIDDEN);
     assert_eq!(ask("mcp.example.com", "/elsewhere").await, StatusCode::FORBIDDEN);
+    // An answer of this endpoint, not of a server that has nothing there.
+    assert_eq!(ask("mcp.example.com", "/").await, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
