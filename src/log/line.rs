@@ -7,8 +7,8 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     Layer,
     fmt::{
-        FmtContext, FormatEvent, FormatFields, MakeWriter, format,
-        format::{Format, Full, Json, Writer},
+        FmtContext, FormatEvent, FormatFields, MakeWriter,
+        format::{Writer, format},
     },
     registry::LookupSpan,
 };
@@ -21,7 +21,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let event_format = Human(format().with_ansi(ansi));
+    let event_format = AboutRequest { format: format().with_ansi(ansi), tell: tell_people };
     tracing_subscriber::fmt::layer().with_ansi(ansi).event_format(event_format).with_writer(writer)
 }
 
@@ -32,57 +32,45 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
-    lines.map_event_format(InJson).with_writer(writer)
+    lines.map_event_format(|format| AboutRequest { format, tell: tell_programs }).with_writer(writer)
 }
 
-struct Human(Format<Full>);
-
-impl<S, N> FormatEvent<S, N> for Human
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let line = whole(&self.0, context, event)?;
-        let Ok(told) = CURRENT.try_with(Told::of) else { return writer.write_str(&line) };
-        let Told { id, attempt, method, path } = told;
-        write!(writer, "{} request={id}", line.trim_end())?;
-        if let Some(attempt) = attempt {
-            write!(writer, " attempt={attempt}")?;
-        }
-        writeln!(writer, " method={method} path={}", path.escape_debug())
-    }
+/// The line as `tracing` has it, and what `tell` makes of it where there is a request.
+struct AboutRequest<F> {
+    format: F,
+    /// Gets the line without its end.
+    tell: fn(&mut Writer<'_>, &str, Told) -> fmt::Result,
 }
 
-struct InJson(Format<Json>);
-
-impl<S, N> FormatEvent<S, N> for InJson
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let line = whole(&self.0, context, event)?;
-        match (CURRENT.try_with(Told::of), line.trim_end().strip_suffix('}')) {
-            (Ok(told), Some(open)) => {
-                let told = serde_json::to_string(&told).map_err(|_| fmt::Error)?;
-                writeln!(writer, r#"{open},"request":{told}}}"#)
-            }
-            _ => writer.write_str(&line),
-        }
-    }
-}
-
-/// The line as `tracing` has it.
-fn whole<S, N, F>(format: &F, context: &FmtContext<'_, S, N>, event: &Event<'_>) -> Result<String, fmt::Error>
+impl<S, N, F> FormatEvent<S, N> for AboutRequest<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
     F: FormatEvent<S, N>,
 {
-    let mut line = String::new();
-    format.format_event(context, Writer::new(&mut line), event)?;
-    Ok(line)
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = String::new();
+        self.format.format_event(context, Writer::new(&mut line), event)?;
+        match CURRENT.try_with(Told::of) {
+            Ok(told) => (self.tell)(&mut writer, line.trim_end(), told),
+            Err(_) => writer.write_str(&line),
+        }
+    }
+}
+
+fn tell_people(writer: &mut Writer<'_>, line: &str, told: Told) -> fmt::Result {
+    let Told { id, attempt, method, path } = told;
+    write!(writer, "{line} request={id}")?;
+    if let Some(attempt) = attempt {
+        write!(writer, " attempt={attempt}")?;
+    }
+    writeln!(writer, " method={method} path={}", path.escape_debug())
+}
+
+fn tell_programs(writer: &mut Writer<'_>, line: &str, told: Told) -> fmt::Result {
+    let Some(open) = line.strip_suffix('}') else { return writeln!(writer, "{line}") };
+    let told = serde_json::to_string(&told).map_err(|_| fmt::Error)?;
+    writeln!(writer, r#"{open},"request":{told}}}"#)
 }
 
 /// What a line says about its request.

@@ -24,7 +24,7 @@ pub(in crate::http) enum Class {
 impl Class {
     /// By path; `base` is that of the issuer.
     pub(in crate::http) fn of(path: &str, base: &str) -> Self {
-        if matches!(path, "/livez" | "/readyz") {
+        if matches!(path, path::LIVEZ | path::READYZ) {
             return Self::Health;
         }
         match path.strip_prefix(base).unwrap_or_default() {
