@@ -57,20 +57,26 @@ impl StateStore for Row {
 type Limiter = RateLimiter<usize, Row, Elapsed, NoOpMiddleware<Duration>>;
 
 /// So many requests a second for each sender.
-pub(super) struct Rate {
+pub(super) struct Rate<S = RandomState> {
     rows: [Limiter; 2],
-    hash: RandomState,
+    hash: S,
 }
 
 impl Rate {
     /// `per_second` in the long run, and ten times as many at once.
     pub(super) fn new(per_second: NonZeroU32, clock: &Arc<dyn Clock>) -> Self {
+        Self::keyed(RandomState::new(), per_second, clock)
+    }
+}
+
+impl<S: BuildHasher> Rate<S> {
+    fn keyed(hash: S, per_second: NonZeroU32, clock: &Arc<dyn Clock>) -> Self {
         let quota = Quota::per_second(per_second).allow_burst(per_second.saturating_mul(BURST));
         let row = || {
             let cells = std::iter::repeat_with(InMemoryState::default).take(CELLS).collect();
             RateLimiter::new(quota, Row(cells), Elapsed(clock.clone()))
         };
-        Self { rows: [row(), row()], hash: RandomState::new() }
+        Self { rows: [row(), row()], hash }
     }
 
     /// Counts a request; when it is one too many, how long to wait.
@@ -110,7 +116,10 @@ const BURST: NonZeroU32 = match NonZeroU32::new(BURST_SECONDS) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::{
+        hash::{BuildHasherDefault, DefaultHasher},
+        sync::atomic::{AtomicU64, Ordering},
+    };
 
     use super::*;
     use crate::domain::time::Timestamp;
@@ -135,13 +144,16 @@ mod tests {
         }
     }
 
-    fn rate(per_second: u32) -> (Rate, Arc<Seconds>) {
+    /// The same key each time: how many senders meet is then a fact, and not luck.
+    type FixedKey = BuildHasherDefault<DefaultHasher>;
+
+    fn rate(per_second: u32) -> (Rate<FixedKey>, Arc<Seconds>) {
         let clock = Arc::new(Seconds::default());
         let port: Arc<dyn Clock> = clock.clone();
-        (Rate::new(NonZeroU32::new(per_second).unwrap(), &port), clock)
+        (Rate::keyed(FixedKey::default(), NonZeroU32::new(per_second).unwrap(), &port), clock)
     }
 
-    fn admitted(rate: &Rate, sender: u64, requests: usize) -> usize {
+    fn admitted(rate: &Rate<FixedKey>, sender: u64, requests: usize) -> usize {
         (0..requests).filter(|_| rate.check(sender).is_ok()).count()
     }
 
@@ -175,7 +187,7 @@ mod tests {
         assert!(free >= 995, "{free}");
     }
 
-    /// Ten million addresses, one request each, within ten seconds; and one who asks as often as is allowed.
+    /// A million addresses, one request each, within ten seconds; and one who asks as often as is allowed.
     #[test]
     fn a_flood_of_invented_senders_leaves_room_for_a_real_one() {
         let (rate, clock) = rate(20);
