@@ -178,10 +178,11 @@ fn audit(criterion: &mut Criterion) {
             });
         });
         let (run, next) = (Run::from_entropy([2; 16]), Cell::new(0));
+        let instance = "bench".into();
         criterion.bench_function(&format!("audit/append 500/{name}"), |b| {
             b.iter_batched(
                 || {
-                    let entry = |number| Entry::new(EntryId::new(event(0).at, &run, number), event(number), "bench");
+                    let entry = |number| Entry::new(EntryId::new(event(0).at, &run, number), event(number), &instance);
                     (next.get()..next.replace(next.get() + 500) + 500).map(entry).collect::<Vec<_>>()
                 },
                 |entries| runtime.block_on(store.append(&entries)).unwrap(),

@@ -152,7 +152,7 @@ fn replay() -> ProvenReplay {
             id: GrantId::parse(name).expect("a name"),
             client_id: client_id.clone(),
             user_id: UserId::parse(name).expect("a name"),
-            scope: Scope::NONE,
+            scope: Scope::none(),
             resources: vec![resource],
             auth_time: Timestamp::EPOCH,
             created_at: Timestamp::EPOCH,

@@ -182,13 +182,13 @@ fn reachable(text: &str, resources: Option<&Resources>) -> Result<ResourceUri, S
 /// refresh tokens.
 fn every_scope(reachable: &[ResourceUri], grants: &[GrantType], resources: Option<&Resources>) -> Scope {
     if !grants.contains(&GrantType::AuthorizationCode) {
-        return Scope::NONE;
+        return Scope::none();
     }
     let own = resources
         .into_iter()
         .flat_map(Resources::iter)
         .filter(|resource| reachable.is_empty() || reachable.contains(&resource.uri))
-        .fold(Scope::NONE, |all, resource| all.union(&resource.scope()));
+        .fold(Scope::none(), |all, resource| all.union(&resource.scope()));
     match Scope::parse(OFFLINE_ACCESS) {
         Ok(offline) if grants.contains(&GrantType::RefreshToken) => own.union(&offline),
         Ok(_) | Err(_) => own,

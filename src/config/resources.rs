@@ -89,7 +89,7 @@ fn scopes(table: Reader<'_>) -> Option<Vec<ScopeDefinition>> {
         );
         return None;
     }
-    let mut seen = Scope::NONE;
+    let mut seen = Scope::none();
     let scopes: Vec<Option<ScopeDefinition>> = tables
         .into_iter()
         .map(|table| {

@@ -1,6 +1,6 @@
 //! Humans: their accounts, their browser sessions, and what they consented to.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -22,7 +22,7 @@ pub struct InvalidUsername;
 /// A login name; case does not matter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Username(Box<str>);
+pub struct Username(Arc<str>);
 
 impl Username {
     /// Reads a login name, without regard to case and outer white space.
@@ -51,7 +51,7 @@ impl TryFrom<String> for Username {
 
 impl From<Username> for String {
     fn from(name: Username) -> String {
-        name.0.into()
+        name.0.as_ref().into()
     }
 }
 
@@ -61,14 +61,14 @@ impl fmt::Display for Username {
     }
 }
 
-/// An argon2id hash in PHC string form. Does not print.
+/// An argon2id hash in PHC string form. Does not print. Clones share the text.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PasswordHash(Zeroizing<String>);
+pub struct PasswordHash(Arc<Zeroizing<String>>);
 
 impl PasswordHash {
     /// Wraps a PHC string.
     pub fn new(phc: impl Into<String>) -> Self {
-        Self(Zeroizing::new(phc.into()))
+        Self(Arc::new(Zeroizing::new(phc.into())))
     }
 
     /// The PHC string, for the hasher and the store.

@@ -186,7 +186,7 @@ fn scope(
     policy: &Policy,
 ) -> Result<Scope, AuthorizationRefusal> {
     let known = resources.iter().filter_map(|uri| policy.resources.find(uri.as_str()));
-    let (all, default) = known.fold((Scope::NONE, Scope::NONE), |(all, default), resource| {
+    let (all, default) = known.fold((Scope::none(), Scope::none()), |(all, default), resource| {
         (all.union(&resource.scope()), default.union(&resource.default_scope()))
     });
     let available = match ceiling(client, policy) {

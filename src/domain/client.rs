@@ -182,7 +182,7 @@ impl Client {
             redirect_uris: vec![],
             grant_types: vec![],
             application_type: ApplicationType::Web,
-            scope: Scope::NONE,
+            scope: Scope::none(),
             resources: vec![],
             may_introspect: false,
             software_id: None,

@@ -90,6 +90,11 @@ impl<K: Kind> Credential<K> {
         &self.text
     }
 
+    /// The characters, for the answer. They are not wiped any more: neither are the bytes that are sent.
+    pub fn into_answer(mut self) -> String {
+        std::mem::take(&mut *self.text)
+    }
+
     /// What a store may keep.
     pub fn digest(&self) -> Digest<K> {
         Digest::of(&self.text)

@@ -99,7 +99,7 @@ pub(crate) mod tests {
             aliases: vec![],
             name: (*uri).to_owned(),
             scopes: vec![],
-            default_scope: Scope::NONE,
+            default_scope: Scope::none(),
             token_format: TokenFormat::Jwt(Algorithm::ES256),
             token_lifetime: Duration::from_secs(3600),
         };

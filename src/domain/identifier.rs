@@ -1,8 +1,8 @@
-//! Names of things: typed, so that a grant's name cannot be passed where a client's is meant.
+//! Names of things: typed, so that a grant's name cannot be passed where a client's is meant. Clones share the text.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 /// The text cannot be an identifier.
@@ -13,9 +13,9 @@ pub struct InvalidIdentifier;
 macro_rules! identifiers {
     ($($(#[$doc:meta])* $name:ident,)+) => { $(
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(Box<str>);
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Accepts 1 to 255 printable ASCII characters other than space (RFC 6749 A.1 without the space).
@@ -42,9 +42,9 @@ macro_rules! identifiers {
             }
         }
 
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.0.into()
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 

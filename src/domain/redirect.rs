@@ -1,6 +1,6 @@
 //! Redirect URIs: which may be registered (OAuth 2.1 2.3.1, RFC 8252 7) and which match a request (RFC 6749 3.1.2.3).
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -66,7 +66,7 @@ pub enum RedirectKind {
 /// A redirect URI that may be registered. Compares and prints as the text that was registered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RedirectUri(Box<str>);
+pub struct RedirectUri(Arc<str>);
 
 impl RedirectUri {
     /// Judges a URI that a client wants to register.
@@ -168,7 +168,7 @@ impl TryFrom<String> for RedirectUri {
 
 impl From<RedirectUri> for String {
     fn from(uri: RedirectUri) -> String {
-        uri.0.into()
+        uri.0.as_ref().into()
     }
 }
 

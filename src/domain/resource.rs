@@ -1,6 +1,6 @@
 //! Protected resources (RFC 8707, RFC 9728): what tokens are for.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -15,12 +15,12 @@ use crate::protocol::jose::Algorithm;
 pub struct InvalidResource;
 
 /// A resource indicator. Two are equal when they name the same resource: scheme and host compare case-insensitively and an
-/// empty path is `/`; the text as given is what tokens carry.
+/// empty path is `/`; the text as given is what tokens carry. Clones share it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ResourceUri {
-    text: Box<str>,
-    canonical: Box<str>,
+    text: Arc<str>,
+    canonical: Arc<str>,
 }
 
 impl ResourceUri {
@@ -69,7 +69,7 @@ impl TryFrom<String> for ResourceUri {
 
 impl From<ResourceUri> for String {
     fn from(uri: ResourceUri) -> String {
-        uri.text.into()
+        uri.text.as_ref().into()
     }
 }
 
@@ -131,7 +131,7 @@ impl Resource {
     /// What of a granted scope means something here; `None` if nothing does. `offline_access` means something everywhere, and
     /// permits nothing by itself.
     pub fn scope_at(&self, granted: &Scope) -> Option<Scope> {
-        let here: Scope = granted.iter().filter(|t| self.offers(t) || t.is_offline_access()).cloned().collect();
+        let here = granted.only(|token| self.offers(token) || token.is_offline_access());
         (!here.is_empty()).then_some(here)
     }
 
@@ -179,7 +179,7 @@ impl Resources {
     /// The resource that a client calls `name`: RFC 8707 2, `invalid_target` if `None`.
     pub fn find(&self, name: &str) -> Option<&Resource> {
         // Nearly always it is the registered text, which names what it names without being parsed.
-        self.0.iter().find(|r| &*r.uri.text == name).or_else(|| {
+        self.0.iter().find(|r| *r.uri.text == *name).or_else(|| {
             let name = ResourceUri::parse(name).ok()?;
             self.0.iter().find(|r| r.is_called(&name))
         })

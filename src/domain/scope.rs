@@ -1,6 +1,6 @@
 //! Scope (RFC 6749 3.3): a set of case-sensitive tokens.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -66,14 +66,19 @@ impl fmt::Display for ScopeToken {
     }
 }
 
-/// A set of scope tokens, possibly empty. Prints sorted and space-separated.
+/// A set of scope tokens, possibly empty. Prints sorted and space-separated. Clones share it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Scope(BTreeSet<ScopeToken>);
+pub struct Scope(
+    /// Sorted, each once.
+    Arc<[ScopeToken]>,
+);
 
 impl Scope {
     /// The empty scope.
-    pub const NONE: Self = Self(BTreeSet::new());
+    pub fn none() -> Self {
+        Self::default()
+    }
 
     /// Reads tokens separated by single spaces; several spaces are tolerated, other white space is not.
     pub fn parse(text: &str) -> Result<Self, InvalidScope> {
@@ -87,35 +92,46 @@ impl Scope {
 
     /// Whether the token is in the set.
     pub fn contains(&self, token: &ScopeToken) -> bool {
-        self.0.contains(token)
+        self.0.binary_search(token).is_ok()
     }
 
     /// Whether every token is in `other`.
     pub fn is_within(&self, other: &Self) -> bool {
-        self.0.is_subset(&other.0)
+        self.0.iter().all(|token| other.contains(token))
     }
 
     /// Whether every token of `needed` is covered by one of these.
     pub fn satisfies(&self, needed: &Self) -> bool {
-        needed.0.iter().all(|token| self.0.contains(token) || self.0.iter().any(|held| held.covers(token)))
+        needed.0.iter().all(|token| self.contains(token) || self.0.iter().any(|held| held.covers(token)))
     }
 
     /// The tokens in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        self.0.intersection(&other.0).cloned().collect()
+        self.only(|token| other.contains(token))
     }
 
     /// The tokens in either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        self.0.union(&other.0).cloned().collect()
+        self.iter().chain(other.iter()).cloned().collect()
     }
 
     /// The tokens that `other` lacks.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        self.0.difference(&other.0).cloned().collect()
+        self.only(|token| !other.contains(token))
+    }
+
+    /// The tokens that are `wanted`.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(&ScopeToken) -> bool) -> Self {
+        // Mostly all of them are.
+        if self.0.iter().all(&wanted) {
+            self.clone()
+        } else {
+            Self(self.0.iter().filter(|t| wanted(t)).cloned().collect())
+        }
     }
 
     /// The tokens, sorted.
@@ -126,7 +142,10 @@ impl Scope {
 
 impl FromIterator<ScopeToken> for Scope {
     fn from_iter<I: IntoIterator<Item = ScopeToken>>(tokens: I) -> Self {
-        Self(tokens.into_iter().collect())
+        let mut tokens: Vec<ScopeToken> = tokens.into_iter().collect();
+        tokens.sort_unstable();
+        tokens.dedup();
+        Self(tokens.into())
     }
 }
 

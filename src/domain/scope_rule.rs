@@ -122,7 +122,7 @@ impl ScopeRules {
     /// Everything that any rule needs, without `offline_access`: for the metadata of the resource.
     pub fn scopes(&self) -> Scope {
         let all = self.rules.iter().fold(self.base.clone(), |all, rule| all.union(&rule.scope));
-        all.iter().filter(|token| !token.is_offline_access()).cloned().collect()
+        all.only(|token| !token.is_offline_access())
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_rule_for_get_holds_for_head() {
         let rule = ScopeRule { methods: vec!["GET".into()], scope: scope("x"), ..ScopeRule::default() };
-        let rules = ScopeRules { base: Scope::NONE, rules: vec![rule] };
+        let rules = ScopeRules { base: Scope::none(), rules: vec![rule] };
         let needed = |method| rules.needed(method, &RequestPath::parse("/").unwrap(), Calls::Known(&[])).to_string();
         assert_eq!([needed("GET"), needed("HEAD"), needed("POST")], ["x", "x", ""]);
     }

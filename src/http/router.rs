@@ -26,7 +26,7 @@ use super::{
     revoke,
     routes::Routes,
     sign_in,
-    table::{RouteIndex, RouteTable, inserted, path},
+    table::{ROUTES, RouteIndex, RouteTable, inserted, path},
     token,
     traffic::Endpoint,
 };
@@ -51,7 +51,7 @@ pub fn router(app: &App) -> Routes {
 }
 
 fn routes(app: &App) -> Router {
-    let at = |below: &str| app.path(below);
+    let at = |below| app.path(listed(below));
     let registration = Router::new().route(&at(path::REGISTER), post(register::post));
     metadata(app)
         .merge(registration.layer(app.0.registration_limit.layer(app.clone())))
@@ -66,8 +66,8 @@ fn routes(app: &App) -> Router {
         .route(&at(path::SIGNED_OUT), get(sign_in::signed_out))
         .route(&at(path::INTROSPECT), post(introspect::post))
         .route(&at(path::DOCUMENTATION), get(about::get))
-        .route(path::LIVEZ, get(health::livez))
-        .route(path::READYZ, get(health::readyz))
+        .route(listed(path::LIVEZ), get(health::livez))
+        .route(listed(path::READYZ), get(health::readyz))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app.clone())
@@ -83,9 +83,16 @@ fn metadata(app: &App) -> Router<App> {
     };
     let base = app.authority().issuer.path();
     [path::METADATA, path::OPENID].iter().fold(Router::new(), |router, well_known| {
-        let router = router.route(&inserted(well_known, base), route());
+        let router = router.route(&inserted(listed(well_known), base), route());
         if base.is_empty() { router } else { router.route(&app.path(well_known), route()) }
     })
+}
+
+/// The path, which the table must have too: without it, scripts would be kept out and requests counted as unmatched. The server does not
+/// start then.
+fn listed(path: &'static str) -> &'static str {
+    assert!(ROUTES.iter().any(|route| route.path == path), "{path} is missing from the table of routes");
+    path
 }
 
 type Panicked = fn(Box<dyn AnyPanic + Send>) -> Response<Body>;

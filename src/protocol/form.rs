@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode;
 use thiserror::Error;
 
 /// More parameters than any request of the specifications has; beyond it the sender is not a client.
@@ -82,19 +81,21 @@ impl Form {
 
 /// Decodes one name or value: `+` is a space, `%XX` a byte.
 pub fn decode(bytes: &[u8]) -> Result<String, FormError> {
-    if !bytes.iter().any(|b| matches!(b, b'%' | b'+')) {
-        return String::from_utf8(bytes.to_vec()).map_err(|_| FormError::NotUtf8);
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => hex(rest.next())? << 4 | hex(rest.next())?,
+            plain => *plain,
+        });
     }
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|b| *b == b'%') {
-        match rest.get(at + 1..at + 3) {
-            Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => rest = &rest[at + 3..],
-            _ => return Err(FormError::BadEscape),
-        }
-    }
-    let spaced: Vec<u8> = bytes.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
-    let decoded: Vec<u8> = percent_decode(&spaced).collect();
     String::from_utf8(decoded).map_err(|_| FormError::NotUtf8)
+}
+
+fn hex(digit: Option<&u8>) -> Result<u8, FormError> {
+    let value = digit.and_then(|digit| char::from(*digit).to_digit(16));
+    value.and_then(|value| u8::try_from(value).ok()).ok_or(FormError::BadEscape)
 }
 
 #[cfg(test)]

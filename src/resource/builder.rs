@@ -102,7 +102,7 @@ impl ProtectedResource {
             issuer: authorization_server.into(),
             name: None,
             rules: Ok(ScopeRules::default()),
-            also_supported: Scope::NONE,
+            also_supported: Scope::none(),
             verification: Verification::Offline,
             introspection_cache: REMEMBERED_FOR,
             http: None,

@@ -97,7 +97,7 @@ where
         return Err(metadata);
     }
     let verified = protection.verify(head).await?;
-    let refuse = |refusal: Refusal| protection.refuse(&refusal, &Scope::NONE);
+    let refuse = |refusal: Refusal| protection.refuse(&refusal, &Scope::none());
     let body = match protection.look(head, body.is_end_stream()).map_err(refuse)? {
         Look::Done(calls) => {
             protection.judge_scope(head, &verified, Calls::Known(&calls)).await?;

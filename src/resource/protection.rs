@@ -152,7 +152,7 @@ impl Protection {
     /// Why it does not pass, as an answer.
     pub async fn judge_head(&self, head: RequestHead<'_>) -> Result<Identity, Response<Full<Bytes>>> {
         let verified = self.verify(head).await?;
-        let look = self.look(head, false).map_err(|refusal| self.refuse(&refusal, &Scope::NONE))?;
+        let look = self.look(head, false).map_err(|refusal| self.refuse(&refusal, &Scope::none()))?;
         let calls = match &look {
             // It may open a WebSocket: proxies that ask need not show `Upgrade`, which is for one hop.
             _ if ["GET", "CONNECT"].iter().any(|method| head.method.eq_ignore_ascii_case(method)) => Calls::Tunnel,
@@ -235,7 +235,7 @@ impl Protection {
         verified: &Verified,
         calls: Calls<'_>,
     ) -> Result<(), Response<Full<Bytes>>> {
-        let needed = self.needed(head, calls).map_err(|refusal| self.refuse(&refusal, &Scope::NONE))?;
+        let needed = self.needed(head, calls).map_err(|refusal| self.refuse(&refusal, &Scope::none()))?;
         if !verified.identity.scope().satisfies(&needed) {
             return Err(self.refuse(&Refusal::InsufficientScope, &needed));
         }

@@ -173,7 +173,7 @@ mod tests {
 
     /// Status, error of the body, and error of the challenge; `-` for a challenge without, nothing for none.
     fn row(refusal: &Refusal) -> String {
-        let response = refusal.response("https://a.example/.well-known/x", &Scope::NONE);
+        let response = refusal.response("https://a.example/.well-known/x", &Scope::none());
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
         assert_eq!(response.headers().contains_key(RETRY_AFTER), matches!(refusal, Refusal::Unavailable(_)));

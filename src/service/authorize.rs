@@ -287,7 +287,7 @@ impl Authority {
 
     /// What of the request the human agreed to before: at every resource where it means anything.
     async fn consented(&self, user: &User, authorization: &Authorization) -> Result<Scope, StoreError> {
-        let mut missing = Scope::NONE;
+        let mut missing = Scope::none();
         for resource in self.resources_of(authorization) {
             let asked = resource.scope_at(&authorization.scope).unwrap_or_default();
             let agreed = self.accounts.consented(&user.id, &authorization.client_id, &resource.uri).await?;

@@ -56,7 +56,7 @@ impl Authority {
         }
         let resource = self.target(client, &request.resources)?;
         let scope = scope(client, resource, request.scope.as_deref())?;
-        let access = self.draft_access(&client.id, Subject::Client, &scope, resource, now)?;
+        let access = self.drafts(now).access(&client.id, Subject::Client, &scope, resource)?;
         if let Some(record) = &access.record {
             match self.tokens.record_access(record).await? {
                 Recording::Recorded => {}
@@ -88,11 +88,11 @@ fn scope(client: &Client, resource: &Resource, asked: Option<&str>) -> Result<Sc
     let refused = || ClientCredentialsError::ScopeRefused;
     let available = |token: &ScopeToken| client.scope.contains(token) && resource.offers(token);
     let asked: Scope = match asked {
-        None => client.scope.iter().filter(|token| available(token)).cloned().collect(),
+        None => client.scope.only(available),
         // There is nobody to be offline: some clients ask by habit, and none gets a refresh token here.
         Some(text) => {
             let asked = Scope::parse(text).map_err(|_| refused())?;
-            asked.iter().filter(|t| !t.is_offline_access()).cloned().collect()
+            asked.only(|token| !token.is_offline_access())
         }
     };
     if asked.is_empty() || !asked.iter().all(available) { Err(refused()) } else { Ok(asked) }

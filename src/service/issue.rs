@@ -17,8 +17,8 @@ use crate::{
         scope::Scope,
         time::Timestamp,
     },
-    port::crypto::SignError,
-    protocol::{secret::Secret, token::TokenResponse},
+    port::{crypto::SignError, entropy::Draws},
+    protocol::token::TokenResponse,
 };
 
 /// Why nothing could be issued.
@@ -36,7 +36,7 @@ pub enum IssueError {
 pub(super) struct DraftAccess {
     pub(super) token: AccessToken,
     /// What the client gets.
-    text: Secret,
+    text: String,
     /// What the store must record first, if the token is opaque.
     pub(super) record: Option<OpaqueRecord>,
 }
@@ -47,61 +47,74 @@ pub(super) struct DraftRefresh {
     pub(super) record: NewRefresh,
 }
 
+/// Drafts what one answer hands out, with randomness that is drawn once for all of it.
+pub(super) struct Drafts<'a> {
+    authority: &'a Authority,
+    draws: Draws<'a>,
+    now: Timestamp,
+}
+
 impl Authority {
+    /// For an answer that is given now.
+    pub(super) fn drafts(&self, now: Timestamp) -> Drafts<'_> {
+        Drafts { authority: self, draws: self.entropy.draws(), now }
+    }
+}
+
+impl Drafts<'_> {
     /// An access token for `resource` with what of `scope` means anything there.
-    pub(super) fn draft_access(
-        &self,
+    pub(super) fn access(
+        &mut self,
         client_id: &ClientId,
         subject: Subject,
         scope: &Scope,
         resource: &Resource,
-        now: Timestamp,
     ) -> Result<DraftAccess, IssueError> {
+        let Authority { signer, issuer, .. } = self.authority;
         let scope = resource.scope_at(scope).ok_or(IssueError::NothingGranted)?;
-        let id = TokenId::from_entropy(self.entropy.name());
-        let token = AccessToken::new(id, client_id.clone(), subject, scope, resource, now);
+        let id = TokenId::from_entropy(self.draws.name());
+        let token = AccessToken::new(id, client_id.clone(), subject, scope, resource, self.now);
         let (text, record) = match resource.token_format {
-            TokenFormat::Jwt(algorithm) => (self.signer.sign(algorithm, &token.claims(&self.issuer), now)?, None),
+            TokenFormat::Jwt(algorithm) => (signer.sign(algorithm, &token.claims(issuer), self.now)?, None),
             TokenFormat::Opaque => {
-                let credential = self.entropy.credential::<OpaqueAccessToken>();
+                let credential = self.draws.credential::<OpaqueAccessToken>();
                 let record = OpaqueRecord { digest: credential.digest(), token: token.clone() };
-                (credential.expose().to_owned(), Some(record))
+                (credential.into_answer(), Some(record))
             }
         };
-        Ok(DraftAccess { token, text: Secret::new(text), record })
+        Ok(DraftAccess { token, text, record })
     }
 
     /// The access token of a grant. What an operator has taken from the client since is not in it.
-    pub(super) fn draft_access_for(
-        &self,
+    pub(super) fn access_for(
+        &mut self,
         client: &Client,
         grant: &Grant,
         scope: &Scope,
         resource: &Resource,
-        now: Timestamp,
     ) -> Result<DraftAccess, IssueError> {
         let subject =
             Subject::User { user_id: grant.user_id.clone(), grant_id: grant.id.clone(), auth_time: grant.auth_time };
         if !client.may_reach(&resource.uri) {
             return Err(IssueError::NothingGranted);
         }
-        let scope = match authorization::ceiling(client, &self.policy) {
-            Some(ceiling) => scope.iter().filter(|t| ceiling.contains(t) || t.is_offline_access()).cloned().collect(),
+        let scope = match authorization::ceiling(client, &self.authority.policy) {
+            Some(ceiling) => scope.only(|token| ceiling.contains(token) || token.is_offline_access()),
             None => scope.clone(),
         };
-        self.draft_access(&client.id, subject, &scope, resource, now)
+        self.access(&client.id, subject, &scope, resource)
     }
 
     /// A refresh token, if the client has that grant: independent of `offline_access`.
-    pub(super) fn draft_refresh(&self, client: &Client, now: Timestamp) -> Option<DraftRefresh> {
-        client.may_use(GrantType::RefreshToken).then(|| self.draw_refresh(now))
+    pub(super) fn refresh_for(&mut self, client: &Client) -> Option<DraftRefresh> {
+        client.may_use(GrantType::RefreshToken).then(|| self.refresh())
     }
 
     /// A refresh token.
-    pub(super) fn draw_refresh(&self, now: Timestamp) -> DraftRefresh {
-        let credential = self.entropy.credential::<RefreshToken>();
-        let expires_at = now.plus(self.policy.lifetimes.refresh);
-        let record = NewRefresh { digest: credential.digest(), issued_at: now, expires_at };
+    pub(super) fn refresh(&mut self) -> DraftRefresh {
+        let credential = self.draws.credential::<RefreshToken>();
+        let expires_at = self.now.plus(self.authority.policy.lifetimes.refresh);
+        let record = NewRefresh { digest: credential.digest(), issued_at: self.now, expires_at };
         DraftRefresh { credential, record }
     }
 }
@@ -120,7 +133,7 @@ impl DraftAccess {
     /// The answer, once the store has recorded what must be.
     pub(super) fn respond(self, refresh_token: Option<String>, now: Timestamp) -> Issued {
         let response = TokenResponse {
-            access_token: self.text.expose().to_owned(),
+            access_token: self.text,
             token_type: "Bearer",
             expires_in: self.token.expires_at.since(now).as_secs(),
             scope: self.token.scope.to_string(),

@@ -80,8 +80,11 @@ impl Authority {
             return Err(RedeemError::UserDisabled);
         }
 
-        let access = self.draft_access_for(client, grant, &grant.scope, verified.audience(), now)?;
-        let refresh = self.draft_refresh(client, now);
+        let (access, refresh) = {
+            let mut drafts = self.drafts(now);
+            let access = drafts.access_for(client, grant, &grant.scope, verified.audience())?;
+            (access, drafts.refresh_for(client))
+        };
         let refresh_expiry = refresh.as_ref().map(|r| r.record.expires_at);
         let issue = Issue {
             refresh: refresh.as_ref().map(|r| r.record.clone()),
@@ -98,7 +101,7 @@ impl Authority {
             Redemption::GrantRevoked => return Err(RedeemError::GrantRevoked),
         }
         self.note_use(client, now).await;
-        Ok(access.respond(refresh.map(|r| r.credential.expose().to_owned()), now))
+        Ok(access.respond(refresh.map(|r| r.credential.into_answer()), now))
     }
 
     /// Ends a grant because one of its credentials came back. Whoever presented it may hang up now: the step is a task of its

@@ -5,7 +5,11 @@
 
 use thiserror::Error;
 
-use super::{Authority, IssueError, Issued, authenticate::AuthenticatedClient, issue::DraftAccess};
+use super::{
+    Authority, IssueError, Issued,
+    authenticate::AuthenticatedClient,
+    issue::{DraftAccess, DraftRefresh},
+};
 use crate::{
     domain::{
         client::GrantType,
@@ -97,9 +101,10 @@ impl Authority {
         if !self.user_is_active(&grant.user_id).await? {
             return Err(RefreshError::UserDisabled);
         }
-        let access = self.draft_access_for(client, grant, refresh.scope(), refresh.audience(), now)?;
+        let mut drafts = self.drafts(now);
+        let access = drafts.access_for(client, grant, refresh.scope(), refresh.audience())?;
         match successor {
-            None => self.rotate(token, &refresh, access, now).await,
+            None => self.rotate(token, &refresh, access, drafts.refresh(), now).await,
             Some(successor) => self.repeat(successor, access, now).await,
         }
     }
@@ -114,9 +119,9 @@ impl Authority {
         token: &Credential<RefreshToken>,
         refresh: &VerifiedRefresh<'_>,
         access: DraftAccess,
+        successor: DraftRefresh,
         now: Timestamp,
     ) -> Result<Option<Issued>, RefreshError> {
-        let successor = self.draw_refresh(now);
         let sealed = self.sealer.seal_with(token.expose(), successor.credential.expose().as_bytes());
         let issue = Issue {
             grant_expires_at: Some(successor.record.expires_at.max(access.token.expires_at)),
@@ -124,7 +129,7 @@ impl Authority {
             access: access.record.clone(),
         };
         match self.tokens.rotate(refresh, &sealed, &issue, now).await? {
-            Rotation::Rotated => Ok(Some(access.respond(Some(successor.credential.expose().to_owned()), now))),
+            Rotation::Rotated => Ok(Some(access.respond(Some(successor.credential.into_answer()), now))),
             Rotation::AlreadyRotated => Ok(None),
             Rotation::GrantRevoked => Err(RefreshError::GrantRevoked),
         }

@@ -61,7 +61,7 @@ pub static RESOURCES: LazyLock<Resources> = LazyLock::new(|| {
         aliases: vec![],
         name: "MCP".to_owned(),
         scopes: ["mcp:read", "mcp:write", "mcp:execute"].map(scope).into(),
-        default_scope: Scope::NONE,
+        default_scope: Scope::none(),
         token_format: TokenFormat::Opaque,
         token_lifetime: Duration::from_secs(ACCESS_LIFETIME as u64),
     }])
@@ -284,7 +284,7 @@ pub fn consent(text: &str) -> Consent {
 
 /// The entry of this number about an event, written by an instance called `here`.
 pub fn audit_entry(number: u64, event: Event) -> audit::Entry {
-    audit::Entry::new(EntryId::new(event.at, &Run::from_entropy([7; 16]), number), event, "here")
+    audit::Entry::new(EntryId::new(event.at, &Run::from_entropy([7; 16]), number), event, &"here".into())
 }
 
 /// An event that says everything.

@@ -49,7 +49,7 @@ const TURNS: u32 = 50;
 /// What all parts of one process know.
 struct Shared {
     run: Run,
-    instance: Box<str>,
+    instance: Arc<str>,
     next: AtomicU64,
     /// How many events are in the log instead of the trail, and no entry says so yet.
     unwritten: AtomicU64,

@@ -1,8 +1,8 @@
 //! What is kept of an event.
 
-use std::{borrow::Cow, fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use super::Event;
@@ -30,19 +30,20 @@ impl Run {
 
 /// The name of an entry: its time, its run and its place in that run, so that names sort by time, and an entry that is handed to
 /// a store twice is there once.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct EntryId(Box<str>);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct EntryId(Arc<str>);
 
 impl EntryId {
     /// Names the entry with this number in a run.
     pub fn new(at: Timestamp, run: &Run, number: u64) -> Self {
-        Self(format!("{:010x}-{}-{number:010x}", seconds(at), run.0).into())
+        let (seconds, number) = (digits(seconds(at)), digits(number));
+        Self([text(&seconds), &run.0, text(&number)].join("-").into())
     }
 
     /// What sorts before every name of this second or a later one, and behind every earlier one.
     pub fn begin(at: Timestamp) -> String {
-        format!("{:010x}", seconds(at))
+        text(&digits(seconds(at))).to_owned()
     }
 
     /// Reads a name.
@@ -64,8 +65,17 @@ impl EntryId {
 }
 
 /// Before 1970 there was no trail; ten digits last until the year 36812.
-fn seconds(at: Timestamp) -> i64 {
-    at.unix().clamp(0, 0xff_ffff_ffff)
+fn seconds(at: Timestamp) -> u64 {
+    at.unix().clamp(0, 0xff_ffff_ffff).unsigned_abs()
+}
+
+/// Hexadecimal, as wide as every other number in a name; a run has fewer than 2^40 entries.
+fn digits(number: u64) -> [u8; 10] {
+    std::array::from_fn(|at| b"0123456789abcdef"[(number >> (4 * (9 - at)) & 0xf) as usize])
+}
+
+fn text(digits: &[u8; 10]) -> &str {
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 impl TryFrom<String> for EntryId {
@@ -75,9 +85,9 @@ impl TryFrom<String> for EntryId {
     }
 }
 
-impl From<EntryId> for String {
-    fn from(id: EntryId) -> String {
-        id.0.into()
+impl Serialize for EntryId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
@@ -107,17 +117,17 @@ pub struct Entry {
     pub token_id: Option<TokenId>,
     pub key_id: Option<KeyId>,
     pub address: Option<IpAddr>,
-    pub request_id: Option<Box<str>>,
-    pub attempt_id: Option<Box<str>>,
+    pub request_id: Option<Arc<str>>,
+    pub attempt_id: Option<Arc<str>>,
     /// Which instance, or which machine's command line, wrote it.
-    pub instance: Box<str>,
+    pub instance: Arc<str>,
     /// How many events it stands for: refusals that are alike but for their time.
     pub times: u64,
 }
 
 impl Entry {
     /// What is kept of `event`.
-    pub fn new(id: EntryId, event: Event, instance: &str) -> Self {
+    pub fn new(id: EntryId, event: Event, instance: &Arc<str>) -> Self {
         Self {
             id,
             at: event.at,
@@ -130,9 +140,9 @@ impl Entry {
             token_id: event.token,
             key_id: event.key,
             address: event.address,
-            request_id: event.request.map(|id| id.as_str().into()),
+            request_id: event.request.map(Arc::from),
             attempt_id: event.attempt.map(|id| id.to_string().into()),
-            instance: instance.into(),
+            instance: instance.clone(),
             times: event.times,
         }
     }

@@ -13,7 +13,7 @@ use std::error::Error;
 use axum::{
     body::Body,
     http::{
-        HeaderName, HeaderValue, Response, StatusCode,
+        HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::IntoResponse,
@@ -171,6 +171,9 @@ pub fn log_failure(error: &(dyn Error + 'static)) {
 /// Most answers are no longer than this, in bytes.
 const USUAL_ANSWER: usize = 1024;
 
+/// And most have no more headers.
+const USUAL_HEADERS: usize = 8;
+
 /// A JSON answer.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let mut bytes = Vec::with_capacity(USUAL_ANSWER);
@@ -185,12 +188,12 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 
 /// An answer of a media type.
 pub fn with_type(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut headers = HeaderMap::with_capacity(USUAL_HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
-        .headers_mut()
-        .insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    *response.headers_mut() = headers;
     response
 }
 

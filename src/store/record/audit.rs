@@ -1,6 +1,6 @@
 //! Entries of the audit trail.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{Record, corrupt, filled, optional_text, text, time};
 use crate::{domain::audit::Entry, port::store::StoreResult};
@@ -8,7 +8,7 @@ use crate::{domain::audit::Entry, port::store::StoreResult};
 /// An entry of the audit trail.
 pub(in crate::store) fn audit_entry(record: &impl Record) -> StoreResult<Entry> {
     let word = |column| filled(column, record.text(column)?).map(Cow::Owned);
-    let name = |column| record.text(column).map(|text| text.map(String::into_boxed_str));
+    let name = |column| record.text(column).map(|text| text.map(Arc::from));
     let address = record.text("address")?.map(|text| text.parse()).transpose();
     Ok(Entry {
         id: text(record, "id")?,

@@ -72,7 +72,7 @@ impl AuditStore for Redis {
     async fn list(&self, filter: &Filter, page: Page<EntryId>) -> StoreResult<Vec<Entry>> {
         let from = filter.since.map_or_else(|| "-".to_owned(), |since| format!("[{}", EntryId::begin(since)));
         let until = filter.until.map(EntryId::begin);
-        let ends = until.into_iter().chain(page.after.map(String::from));
+        let ends = until.into_iter().chain(page.after.map(|id| id.as_str().to_owned()));
         let mut below = ends.min().map_or_else(|| "+".to_owned(), |end| format!("({end}"));
         let mut found = Vec::new();
         while found.len() < page.limit as usize {

@@ -46,7 +46,7 @@ pub fn public_client() -> ClientSpec {
         authentication: AuthenticationMethod::None,
         grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
         redirect_uris: vec![redirect(REDIRECT)],
-        scope: Scope::NONE,
+        scope: Scope::none(),
         resources: vec![],
         may_introspect: false,
         jwks: None,

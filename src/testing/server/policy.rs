@@ -25,7 +25,7 @@ pub fn resource(uri: &str, scopes: &[&str], token_format: TokenFormat) -> Resour
         aliases: vec![],
         name: format!("Service at {uri}"),
         scopes: scopes.iter().map(|name| ScopeDefinition { name: token(name), description: words(name) }).collect(),
-        default_scope: Scope::NONE,
+        default_scope: Scope::none(),
         token_format,
         token_lifetime: Duration::from_secs(3600),
     }
