@@ -109,10 +109,11 @@ impl Guarded {
         let is_open = route.is_some_and(|route| route.route().open_to_scripts);
         let (app, routes) = (&self.app, &mut self.routes);
         let answer = |request: Request| async move {
+            // In boxes: what is around moves them a few times before the work begins.
             if is_open && request.method() == Method::OPTIONS {
-                preflight(request).await
+                Box::pin(preflight(request)).await
             } else {
-                bounded(app, routes, request).await
+                Box::pin(bounded(app, routes, request)).await
             }
         };
         let mut response = app.enter(Endpoint::Route(route), request, answer).await;

@@ -27,12 +27,13 @@ pub(super) async fn post(State(app): State<App>, scene: Scene, request: Request)
     let caller = Caller::new(&app, &scene, Class::Token, &presented);
     let client = caller.authenticate(&presented).await?;
     let report = |action| scene.report(&app, action).by(client.client());
+    // In boxes: a request of one grant type need not carry room for the others.
     let issued = match token_request {
         TokenRequest::AuthorizationCode(exchange) => {
-            report(Action::TokenCode).tell(authority.redeem(&client, &exchange, now).await)?
+            report(Action::TokenCode).tell(Box::pin(authority.redeem(&client, &exchange, now)).await)?
         }
         TokenRequest::RefreshToken(refresh) => {
-            report(Action::TokenRefresh).tell(authority.refresh(&client, &refresh, now).await)?
+            report(Action::TokenRefresh).tell(Box::pin(authority.refresh(&client, &refresh, now)).await)?
         }
         TokenRequest::ClientCredentials(request) => {
             report(Action::TokenClientCredentials).tell(authority.client_credentials(&client, &request, now).await)?

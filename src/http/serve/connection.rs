@@ -1,6 +1,6 @@
 //! One connection, from its first byte to its last.
 
-use std::{convert::Infallible, error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, future::ready, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -28,7 +28,12 @@ use super::{
     places::Place,
     tls::{Encrypted, Handshakes},
 };
-use crate::http::{App, rejections::Rejection, respond::plain_error, routes::Routes};
+use crate::http::{
+    App,
+    rejections::Rejection,
+    respond::plain_error,
+    routes::{Answer, Routes},
+};
 
 /// How long a client of HTTP/2 has to acknowledge the end of its connection, if it has no request open.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -113,8 +118,11 @@ impl Door {
         let progress = Progress::new();
         let stream = Patient::new(stream, Some(place), progress.clone(), self.options.header_timeout);
         let service = service_fn(|request| {
+            // At once: hyper looks for more to read before it asks for the answer, and that is no head that is late.
+            progress.answering();
+            let answer = self.answer(request, peer);
             let (door, progress) = (self.clone(), progress.clone());
-            async move { Ok::<_, Infallible>(door.answer_http1(request, peer, &progress).await) }
+            async move { Ok::<_, Infallible>(door.answered_http1(answer.await, &progress)) }
         });
         let mut connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let end = async {
@@ -144,8 +152,9 @@ impl Door {
     ) -> Result<(), Broken> {
         let Guest { peer, place: _place } = guest;
         let service = service_fn(|request| {
+            let answer = self.answer(with_host(request), peer);
             let door = self.clone();
-            async move { Ok::<_, Infallible>(door.answer_http2(request, peer).await) }
+            async move { Ok::<_, Infallible>(door.answered(answer.await).map(Watched)) }
         });
         let streams = Streams::new(self.options.stall_timeout);
         let builder = http2::builder(streams.clone());
@@ -176,9 +185,26 @@ impl Door {
         }
     }
 
-    async fn answer_http1(&self, request: Request<Incoming>, peer: SocketAddr, progress: &Progress) -> Response<Body> {
-        progress.answering();
-        let mut response = self.answer(request, peer).await;
+    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        // RFC 9110 9.3.6: whoever asks for a tunnel takes this server for a proxy.
+        if request.method() == Method::CONNECT {
+            let refused = plain_error(StatusCode::NOT_IMPLEMENTED, "invalid_request", "This server is no proxy.");
+            return Box::pin(ready(refused));
+        }
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        self.routes.answer(request)
+    }
+
+    fn answered(&self, mut response: Response<Body>) -> Response<Body> {
+        if let Some(policy) = &self.options.strict_transport_security {
+            response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| policy.clone());
+        }
+        response
+    }
+
+    fn answered_http1(&self, response: Response<Body>, progress: &Progress) -> Response<Body> {
+        let mut response = self.answered(response);
         match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => progress.handed_over(),
             _ => progress.answered(),
@@ -190,35 +216,21 @@ impl Door {
         response
     }
 
-    async fn answer_http2(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Watched> {
-        // RFC 9113 8.3.1: for everything behind, the host is in `Host`.
-        let authority = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()));
-        if let Some(Ok(authority)) = authority {
-            request.headers_mut().entry(HOST).or_insert(authority);
-        }
-        self.answer(request, peer).await.map(Watched)
-    }
-
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        // RFC 9110 9.3.6: whoever asks for a tunnel takes this server for a proxy.
-        if request.method() == Method::CONNECT {
-            return plain_error(StatusCode::NOT_IMPLEMENTED, "invalid_request", "This server is no proxy.");
-        }
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let mut response = self.routes.answer(request).await;
-        if let Some(policy) = &self.options.strict_transport_security {
-            response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| policy.clone());
-        }
-        response
-    }
-
     /// Counts a connection that was given up because of a limit.
     fn note(&self, error: &(dyn Error + 'static)) {
         if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
             self.app.rejections().note(Rejection::LargeHead);
         }
     }
+}
+
+/// RFC 9113 8.3.1: for everything behind, the host is in `Host`.
+fn with_host(mut request: Request<Incoming>) -> Request<Incoming> {
+    let authority = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()));
+    if let Some(Ok(authority)) = authority {
+        request.headers_mut().entry(HOST).or_insert(authority);
+    }
+    request
 }
 
 /// Completes when connections have to end.
