@@ -5,7 +5,7 @@ use super::{
     identifier::{ClientId, GrantId, TokenId, UserId},
     issuer::Issuer,
     policy::CLOCK_SKEW,
-    resource::{Resource, ResourceUri},
+    resource::{Resource, ResourceUri, Resources},
     scope::Scope,
     time::Timestamp,
 };
@@ -90,7 +90,13 @@ impl AccessToken {
     }
 
     /// Reads claims that were signed here. `None` if they are not what [`AccessToken::claims`] writes, or are over at `now`.
-    pub fn from_claims(claims: &AccessTokenClaims, issuer: &Issuer, now: Timestamp) -> Option<Self> {
+    /// `resources`: a token may be for one that has left them.
+    pub fn from_claims(
+        claims: &AccessTokenClaims,
+        issuer: &Issuer,
+        resources: &Resources,
+        now: Timestamp,
+    ) -> Option<Self> {
         let expires_at = Timestamp::from_unix(claims.exp);
         // RFC 7519 4.1.5: with some leeway. The clock of the instance that issued it may be ahead of this one's, and a token that
         // was not known yet could not be revoked here either.
@@ -112,7 +118,7 @@ impl AccessToken {
             client_id: ClientId::parse(&claims.client_id).ok()?,
             subject,
             scope: Scope::parse(&claims.scope).ok()?,
-            audience: ResourceUri::parse(&claims.aud).ok()?,
+            audience: resources.read(&claims.aud).ok()?,
             issued_at: Timestamp::from_unix(claims.iat),
             expires_at,
         })
@@ -152,6 +158,15 @@ mod tests {
         )
     }
 
+    fn read(claims: &AccessTokenClaims, issuer: &Issuer, now: i64) -> Option<AccessToken> {
+        // Whether or not the resource is still there.
+        let [with, without] = [&["https://a.example/mcp"], &["https://b.example/mcp"]].map(|uris| resources(uris));
+        let [with, without] =
+            [with, without].map(|all| AccessToken::from_claims(claims, issuer, &all, Timestamp::from_unix(now)));
+        assert_eq!(with, without);
+        with
+    }
+
     #[test]
     fn a_token_reads_back_from_its_claims_until_it_expires() {
         let issuer = Issuer::parse("https://auth.example").unwrap();
@@ -163,8 +178,8 @@ mod tests {
         for subject in [user, Subject::Client] {
             let token = token(subject);
             let claims = token.claims(&issuer);
-            assert_eq!(AccessToken::from_claims(&claims, &issuer, Timestamp::from_unix(4_599)), Some(token));
-            assert_eq!(AccessToken::from_claims(&claims, &issuer, Timestamp::from_unix(4_600)), None);
+            assert_eq!(read(&claims, &issuer, 4_599), Some(token));
+            assert_eq!(read(&claims, &issuer, 4_600), None);
         }
     }
 
@@ -172,8 +187,8 @@ mod tests {
     fn claims_of_another_issuer_or_of_the_future_are_refused() {
         let [issuer, other] = ["https://auth.example", "https://other.example"].map(|i| Issuer::parse(i).unwrap());
         let claims = token(Subject::Client).claims(&issuer);
-        assert_eq!(AccessToken::from_claims(&claims, &other, Timestamp::from_unix(1_000)), None);
-        assert_eq!(AccessToken::from_claims(&claims, &issuer, Timestamp::from_unix(939)), None);
+        assert_eq!(read(&claims, &other, 1_000), None);
+        assert_eq!(read(&claims, &issuer, 939), None);
     }
 
     #[test]
@@ -181,7 +196,7 @@ mod tests {
         let issuer = Issuer::parse("https://auth.example").unwrap();
         let claims = token(Subject::Client).claims(&issuer);
         for now in [940, 970, 1_000] {
-            assert!(AccessToken::from_claims(&claims, &issuer, Timestamp::from_unix(now)).is_some(), "{now}");
+            assert!(read(&claims, &issuer, now).is_some(), "{now}");
         }
     }
 

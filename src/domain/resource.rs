@@ -185,6 +185,12 @@ impl Resources {
         })
     }
 
+    /// Reads a name, which need not be one of theirs; one that is shares their text and is not parsed again.
+    pub fn read(&self, name: &str) -> Result<ResourceUri, InvalidResource> {
+        let registered = self.0.iter().find(|resource| *resource.uri.text == *name);
+        registered.map_or_else(|| ResourceUri::parse(name), |resource| Ok(resource.uri.clone()))
+    }
+
     /// All of them, the default one first.
     pub fn iter(&self) -> impl Iterator<Item = &Resource> {
         self.0.iter()

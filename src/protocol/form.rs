@@ -82,19 +82,23 @@ impl Form {
 /// Decodes one name or value: `+` is a space, `%XX` a byte.
 pub fn decode(bytes: &[u8]) -> Result<String, FormError> {
     let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes.iter();
-    while let Some(byte) = rest.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => hex(rest.next())? << 4 | hex(rest.next())?,
-            plain => *plain,
-        });
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'%' | b'+')) {
+        decoded.extend_from_slice(&rest[..at]);
+        let (byte, length) = match &rest[at..] {
+            [b'%', high, low, ..] => (hex(*high)? << 4 | hex(*low)?, 3),
+            [b'+', ..] => (b' ', 1),
+            _ => return Err(FormError::BadEscape),
+        };
+        decoded.push(byte);
+        rest = &rest[at + length..];
     }
+    decoded.extend_from_slice(rest);
     String::from_utf8(decoded).map_err(|_| FormError::NotUtf8)
 }
 
-fn hex(digit: Option<&u8>) -> Result<u8, FormError> {
-    let value = digit.and_then(|digit| char::from(*digit).to_digit(16));
+fn hex(digit: u8) -> Result<u8, FormError> {
+    let value = char::from(digit).to_digit(16);
     value.and_then(|value| u8::try_from(value).ok()).ok_or(FormError::BadEscape)
 }
 

@@ -99,7 +99,8 @@ impl Authority {
             }
         } else {
             let claims = self.signer.verify(token);
-            match claims.and_then(|claims| AccessToken::from_claims(&claims, &self.issuer, now)) {
+            match claims.and_then(|claims| AccessToken::from_claims(&claims, &self.issuer, &self.policy.resources, now))
+            {
                 Some(token) => {
                     let standing = self.tokens.standing(&token.id, token.grant_id()).await?;
                     Some((token, standing))

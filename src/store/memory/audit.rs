@@ -1,6 +1,10 @@
 //! The audit trail in memory: the newest entries, for a server that may forget.
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    ops::Bound::{Excluded, Unbounded},
+    sync::Mutex,
+};
 
 use async_trait::async_trait;
 
@@ -19,24 +23,16 @@ const MOST: usize = 100_000;
 /// See [`AuditStore`].
 #[derive(Default)]
 pub(in crate::store) struct MemoryAudit {
-    /// Sorted by name.
-    entries: Mutex<VecDeque<Entry>>,
-}
-
-/// Where an entry is, or else where it belongs. Nearly always that is the end.
-fn place(kept: &VecDeque<Entry>, id: &EntryId) -> Result<usize, usize> {
-    if kept.back().is_none_or(|newest| newest.id < *id) {
-        return Err(kept.len());
-    }
-    kept.binary_search_by(|other| other.id.cmp(id))
+    /// Not all come in the order of their names: what stands for many refusals has the time of the first.
+    entries: Mutex<BTreeMap<EntryId, Entry>>,
 }
 
 impl MemoryAudit {
     /// The newest entries that are wanted.
     fn newest(&self, before: Option<&EntryId>, limit: u32, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let kept = lock(&self.entries);
-        let older = before.map_or(kept.len(), |before| kept.partition_point(|entry| entry.id < *before));
-        kept.range(..older).rev().filter(|entry| wanted(entry)).take(limit as usize).cloned().collect()
+        let older = kept.range((Unbounded, before.map_or(Unbounded, Excluded))).rev().map(|(_, entry)| entry);
+        older.filter(|entry| wanted(entry)).take(limit as usize).cloned().collect()
     }
 }
 
@@ -45,10 +41,9 @@ impl AuditStore for MemoryAudit {
     async fn append(&self, entries: &[Entry]) -> StoreResult<()> {
         let mut kept = lock(&self.entries);
         for entry in entries {
-            let Err(place) = place(&kept, &entry.id) else { continue };
-            kept.insert(place, entry.clone());
+            kept.entry(entry.id.clone()).or_insert_with(|| entry.clone());
             if kept.len() > MOST {
-                kept.pop_front();
+                kept.pop_first();
             }
         }
         Ok(())
@@ -65,9 +60,14 @@ impl AuditStore for MemoryAudit {
 
     async fn purge(&self, before: Timestamp, limit: u32) -> StoreResult<u64> {
         let mut kept = lock(&self.entries);
-        let before = EntryId::begin(before);
-        let over = kept.partition_point(|entry| *entry.id.as_str() < *before).min(limit as usize);
-        Ok(kept.drain(..over).count() as u64)
+        let (mut purged, before) = (0, EntryId::begin(before));
+        while purged < u64::from(limit)
+            && let Some(oldest) = kept.first_entry().filter(|oldest| *oldest.key().as_str() < *before)
+        {
+            oldest.remove();
+            purged += 1;
+        }
+        Ok(purged)
     }
 
     async fn ping(&self) -> StoreResult<()> {
