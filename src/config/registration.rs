@@ -80,7 +80,6 @@ pub(super) fn known_scope(text: &str, resources: Option<&Resources>) -> Result<S
     let scope = Scope::parse(text).map_err(|error: InvalidScope| error.to_string())?;
     let Some(resources) = resources else { return Ok(scope) };
     let known = resources.scopes_supported();
-    let unknown: Scope =
-        scope.iter().filter(|token| !known.iter().any(|name| name == token.as_str())).cloned().collect();
+    let unknown = scope.only(|token| !known.iter().any(|name| name == token.as_str()));
     if unknown.is_empty() { Ok(scope) } else { Err(format!("no resource has the scope \"{unknown}\"")) }
 }

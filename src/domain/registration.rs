@@ -189,7 +189,7 @@ pub fn scope_ceiling(policy: &Policy) -> Scope {
         policy.resources.scopes_supported().iter().filter_map(|name| ScopeToken::parse(name).ok()).collect();
     match &policy.registration.scope_ceiling {
         None => everything,
-        Some(ceiling) => everything.iter().filter(|t| ceiling.contains(t) || t.is_offline_access()).cloned().collect(),
+        Some(ceiling) => everything.under(ceiling),
     }
 }
 

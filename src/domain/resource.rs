@@ -179,7 +179,7 @@ impl Resources {
     /// The resource that a client calls `name`: RFC 8707 2, `invalid_target` if `None`.
     pub fn find(&self, name: &str) -> Option<&Resource> {
         // Nearly always it is the registered text, which names what it names without being parsed.
-        self.0.iter().find(|r| *r.uri.text == *name).or_else(|| {
+        self.registered_as(name).or_else(|| {
             let name = ResourceUri::parse(name).ok()?;
             self.0.iter().find(|r| r.is_called(&name))
         })
@@ -187,8 +187,11 @@ impl Resources {
 
     /// Reads a name, which need not be one of theirs; one that is shares their text and is not parsed again.
     pub fn read(&self, name: &str) -> Result<ResourceUri, InvalidResource> {
-        let registered = self.0.iter().find(|resource| *resource.uri.text == *name);
-        registered.map_or_else(|| ResourceUri::parse(name), |resource| Ok(resource.uri.clone()))
+        self.registered_as(name).map_or_else(|| ResourceUri::parse(name), |resource| Ok(resource.uri.clone()))
+    }
+
+    fn registered_as(&self, text: &str) -> Option<&Resource> {
+        self.0.iter().find(|resource| *resource.uri.text == *text)
     }
 
     /// All of them, the default one first.

@@ -134,6 +134,18 @@ impl Scope {
         }
     }
 
+    /// What of it is within `ceiling`, and `offline_access`, which no ceiling is about.
+    #[must_use]
+    pub fn under(&self, ceiling: &Self) -> Self {
+        self.only(|token| ceiling.contains(token) || token.is_offline_access())
+    }
+
+    /// Without `offline_access`, which is no permission.
+    #[must_use]
+    pub fn without_offline_access(&self) -> Self {
+        self.only(|token| !token.is_offline_access())
+    }
+
     /// The tokens, sorted.
     pub fn iter(&self) -> impl Iterator<Item = &ScopeToken> {
         self.0.iter()

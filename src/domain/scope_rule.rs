@@ -122,7 +122,7 @@ impl ScopeRules {
     /// Everything that any rule needs, without `offline_access`: for the metadata of the resource.
     pub fn scopes(&self) -> Scope {
         let all = self.rules.iter().fold(self.base.clone(), |all, rule| all.union(&rule.scope));
-        all.only(|token| !token.is_offline_access())
+        all.without_offline_access()
     }
 }
 

@@ -118,8 +118,7 @@ impl Protection {
         closing: Option<watch::Receiver<bool>>,
     ) -> Option<Self> {
         let url = Url::parse(resource.as_str()).ok()?;
-        let also = settings.also_supported.iter().filter(|scope| !scope.is_offline_access());
-        let scopes = settings.rules.scopes().union(&also.cloned().collect());
+        let scopes = settings.rules.scopes().union(&settings.also_supported.without_offline_access());
         let metadata = Metadata::new(resource, &url, settings.issuer, settings.name, &scopes)?;
         Some(Self(Arc::new(Inner {
             metadata,

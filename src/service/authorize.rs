@@ -324,10 +324,11 @@ impl Authority {
         {
             return Err(Unaddressed::NoClient(NoClient::Unknown).into());
         }
-        let code = self.entropy.credential::<AuthorizationCode>();
+        let mut draws = self.entropy.draws();
+        let code = draws.credential::<AuthorizationCode>();
         let expires_at = now.plus(self.policy.lifetimes.code);
         let grant = Grant {
-            id: GrantId::from_entropy(self.entropy.name()),
+            id: GrantId::from_entropy(draws.name()),
             client_id: judged.client.id.clone(),
             user_id: session.user_id.clone(),
             scope: authorization.scope.clone(),

@@ -90,10 +90,7 @@ fn scope(client: &Client, resource: &Resource, asked: Option<&str>) -> Result<Sc
     let asked: Scope = match asked {
         None => client.scope.only(available),
         // There is nobody to be offline: some clients ask by habit, and none gets a refresh token here.
-        Some(text) => {
-            let asked = Scope::parse(text).map_err(|_| refused())?;
-            asked.only(|token| !token.is_offline_access())
-        }
+        Some(text) => Scope::parse(text).map_err(|_| refused())?.without_offline_access(),
     };
     if asked.is_empty() || !asked.iter().all(available) { Err(refused()) } else { Ok(asked) }
 }

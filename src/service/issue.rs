@@ -99,7 +99,7 @@ impl Drafts<'_> {
             return Err(IssueError::NothingGranted);
         }
         let scope = match authorization::ceiling(client, &self.authority.policy) {
-            Some(ceiling) => scope.only(|token| ceiling.contains(token) || token.is_offline_access()),
+            Some(ceiling) => scope.under(&ceiling),
             None => scope.clone(),
         };
         self.access(&client.id, subject, &scope, resource)

@@ -64,9 +64,10 @@ impl Authority {
     ) -> Result<ClientInformation, RegisterError> {
         self.may_register(bearer)?;
         let registration = registration::negotiate(metadata, &self.policy)?;
-        let secret = registration.authentication.uses_secret().then(|| self.entropy.credential::<ClientSecret>());
-        let token = self.entropy.credential::<RegistrationToken>();
-        let id = ClientId::from_entropy(self.entropy.name());
+        let mut draws = self.entropy.draws();
+        let secret = registration.authentication.uses_secret().then(|| draws.credential::<ClientSecret>());
+        let token = draws.credential::<RegistrationToken>();
+        let id = ClientId::from_entropy(draws.name());
         let client = Client {
             secrets: secrets(secret.as_ref()),
             registration_token: Some(token.digest()),

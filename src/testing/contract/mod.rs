@@ -148,8 +148,11 @@ macro_rules! store_behaviours {
 
 /// Stamps every behaviour as a test of one backend:
 ///
-/// ```ignore
+/// ```
+/// use gateward::{store::Stores, store_contract};
+///
 /// store_contract!(memory, || async { (Stores::in_memory(), ()) });
+/// # fn main() {}
 /// ```
 ///
 /// The closure makes untouched stores for each test, and whatever has to outlive them.
