@@ -8,7 +8,7 @@ use super::{
     client::{ApplicationType, AuthenticationMethod, GrantType},
     policy::Policy,
     redirect::{InvalidRedirectUri, RedirectKind, RedirectUri},
-    scope::{Scope, ScopeToken},
+    scope::Scope,
 };
 use crate::protocol::{
     jose::{Jwk, JwkSet},
@@ -185,10 +185,9 @@ pub fn is_usable(key: &Jwk) -> bool {
 
 /// The most that a client which registers itself may ask humans for.
 pub fn scope_ceiling(policy: &Policy) -> Scope {
-    let everything: Scope =
-        policy.resources.scopes_supported().iter().filter_map(|name| ScopeToken::parse(name).ok()).collect();
+    let everything = policy.resources.scope();
     match &policy.registration.scope_ceiling {
-        None => everything,
+        None => everything.clone(),
         Some(ceiling) => everything.under(ceiling),
     }
 }

@@ -142,7 +142,10 @@ impl Resource {
 
 /// Every resource that this server issues tokens for; the first is the default. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resources(Vec<Resource>);
+pub struct Resources {
+    all: Vec<Resource>,
+    scope: Scope,
+}
 
 /// Why a list of resources is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -168,12 +171,14 @@ impl Resources {
                 }
             }
         }
-        Ok(Self(resources))
+        let own = resources.iter().flat_map(|resource| &resource.scopes).map(|scope| scope.name.clone());
+        let scope = own.chain(ScopeToken::parse(OFFLINE_ACCESS)).collect();
+        Ok(Self { all: resources, scope })
     }
 
     /// The one that a request without `resource` means.
     pub fn default_resource(&self) -> &Resource {
-        &self.0[0]
+        &self.all[0]
     }
 
     /// The resource that a client calls `name`: RFC 8707 2, `invalid_target` if `None`.
@@ -181,7 +186,7 @@ impl Resources {
         // Nearly always it is the registered text, which names what it names without being parsed.
         self.registered_as(name).or_else(|| {
             let name = ResourceUri::parse(name).ok()?;
-            self.0.iter().find(|r| r.is_called(&name))
+            self.all.iter().find(|r| r.is_called(&name))
         })
     }
 
@@ -191,24 +196,17 @@ impl Resources {
     }
 
     fn registered_as(&self, text: &str) -> Option<&Resource> {
-        self.0.iter().find(|resource| *resource.uri.text == *text)
+        self.all.iter().find(|resource| *resource.uri.text == *text)
     }
 
     /// All of them, the default one first.
     pub fn iter(&self) -> impl Iterator<Item = &Resource> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// Every scope of every resource, and `offline_access`.
-    pub fn scopes_supported(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        let own = self.0.iter().flat_map(|r| &r.scopes).map(|s| s.name.as_str());
-        for name in own.chain([OFFLINE_ACCESS]) {
-            if !names.iter().any(|n| n == name) {
-                names.push(name.to_owned());
-            }
-        }
-        names
+    pub fn scope(&self) -> &Scope {
+        &self.scope
     }
 }
 

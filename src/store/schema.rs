@@ -1,8 +1,23 @@
-//! What the two stores that speak SQL share about their schemas: what a foreign one is, and what to do about it.
+//! What the two stores that speak SQL share about their schemas: the migrations, what a foreign schema is, and what to do about it.
 
-use sqlx::migrate::MigrateError;
+use sqlx::{
+    SqlStr,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+};
 
 use super::OpenError;
+
+/// A file of `migrations/`: its version, its description and what is in it.
+pub(super) type MigrationFile = (i64, &'static str, &'static str);
+
+/// Runs each file as one transaction. The macro of sqlx would find the files by itself, and needs both drivers and their cryptography
+/// built once more, for the compiler.
+pub(super) fn migrator(files: &[MigrationFile]) -> Migrator {
+    let migration = |&(version, description, sql): &MigrationFile| {
+        Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+    };
+    Migrator::with_migrations(files.iter().map(migration).collect())
+}
 
 /// Why a migration did not happen, or what is wrong with one that did.
 pub(super) fn failed(error: MigrateError) -> OpenError {
@@ -31,4 +46,22 @@ pub(super) fn newer(version: i64, description: Option<&str>) -> OpenError {
         )
         .into(),
     )
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Compares with what sqlx finds in `migrations/`.
+    pub(in crate::store) async fn assert_that_every_file_is_listed(files: &[MigrationFile], folder: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);
+        let found = Migrator::new(path).await.unwrap();
+        let of = |migration: &Migration| {
+            let Migration { version, description, migration_type, checksum, no_tx, .. } = migration.clone();
+            (version, description, migration_type, checksum, no_tx)
+        };
+        assert_eq!(migrator(files).iter().map(of).collect::<Vec<_>>(), found.iter().map(of).collect::<Vec<_>>());
+    }
 }

@@ -19,7 +19,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions},
     io,
     path::Path,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -30,7 +30,11 @@ use sqlx::{
 };
 
 use self::writer::Writer;
-use super::{Migrations, OpenError, SchemaChange, SchemaState, measured::PoolUse, schema};
+use super::{
+    Migrations, OpenError, SchemaChange, SchemaState,
+    measured::PoolUse,
+    schema::{self, MigrationFile},
+};
 use crate::port::store::StoreResult;
 
 /// Primary result codes (<https://www.sqlite.org/rescode.html>) after which the same call may work: busy, locked, out of
@@ -42,7 +46,13 @@ pub(super) fn may_pass(code: &str) -> bool {
     code.parse::<i32>().is_ok_and(|code| PASSING.contains(&(code & 0xff)))
 }
 
-static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+const MIGRATIONS: &[MigrationFile] = &[
+    (1, "initial", include_str!("../../../migrations/sqlite/0001_initial.sql")),
+    (2, "consents by client", include_str!("../../../migrations/sqlite/0002_consents_by_client.sql")),
+    (3, "expand audit entries", include_str!("../../../migrations/sqlite/0003_expand_audit_entries.sql")),
+];
+
+static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| schema::migrator(MIGRATIONS));
 
 /// Readers do not wait for each other or for the writer; more of them than this only fight for the processor.
 const READERS: u32 = 4;
@@ -206,5 +216,10 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(found, ("wal".to_owned(), 2, 1), "2 is FULL");
+    }
+
+    #[tokio::test]
+    async fn every_migration_for_sqlite_is_listed_under_the_name_of_its_file() {
+        schema::tests::assert_that_every_file_is_listed(MIGRATIONS, "sqlite").await;
     }
 }
