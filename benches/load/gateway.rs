@@ -32,9 +32,22 @@ use crate::{
 /// What one connection sends again and again.
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","arguments":{"a":1}}}"#;
 
+/// How often each row is measured, in turns with all others, because a machine that belongs to others as well is not the same from one
+/// minute to the next. The median counts.
+const ROUNDS: usize = 3;
+
+/// What is asked for in one row.
+struct Ask {
+    name: &'static str,
+    /// The row that it is compared with.
+    direct: usize,
+    address: SocketAddr,
+    request: Vec<u8>,
+}
+
 /// What a row says beside its name.
 struct Row {
-    name: String,
+    name: &'static str,
     /// With all connections.
     loaded: Figure,
     /// With one.
@@ -62,15 +75,10 @@ pub(crate) fn measure(timing: Timing) -> Report {
     let [jwt, opaque] = [RESOURCE, OPAQUE_RESOURCE].map(|resource| token(&load, &plain, resource));
     let jwt_for_reading = token(&load, &reading, RESOURCE);
 
-    let mut rows = Vec::new();
-    let mut row = |name: &str, direct: usize, address: SocketAddr, request: Vec<u8>| {
-        let talks = |count| boxes((0..count).map(|_| Same::new(request.clone())));
-        let answer = ok("\"status\":\"ok\"");
-        let loaded = load.block_on(run(address, answer, talks(CONNECTIONS), timing));
-        let alone = load.block_on(run(address, answer, talks(1), timing));
-        eprintln!("{name}: {:.0}/s", loaded.rate);
-        rows.push(Row { name: name.to_owned(), loaded, alone, direct });
-    };
+    let nginx = cores::on(cores::working(), || Nginx::start(upstream, plain.address));
+
+    let mut asks = Vec::new();
+    let mut row = |name, direct, address, request| asks.push(Ask { name, direct, address, request });
     let get_jwt = || get("mcp.example.com", "/mcp", Some(&jwt));
     let get_opaque = || get("files.example.com", "/", Some(&opaque));
     row("GET, nothing in between", 0, upstream, get("mcp.example.com", "/mcp", None));
@@ -79,17 +87,43 @@ pub(crate) fn measure(timing: Timing) -> Report {
     row("POST, nothing in between", 3, upstream, call(None));
     row("POST, gateway, ES256, body passed", 3, plain.address, call(Some(&jwt)));
     row("POST, gateway, ES256, body read for a rule about tools", 3, reading.address, call(Some(&jwt_for_reading)));
-    let nginx = cores::on(cores::working(), || Nginx::start(upstream, plain.address));
     if let Ok(nginx) = &nginx {
         row("GET, nginx, no authentication", 0, nginx.plain, get("mcp.example.com", "/mcp", None));
         row("GET, nginx, auth_request to gateward, ES256", 0, nginx.asking, get_jwt());
         row("GET, nginx, auth_request to gateward, opaque token", 0, nginx.asking, get_opaque());
     }
+    let rows = rows(&asks, &load, timing);
     let nginx = nginx.map(|nginx| nginx.version.clone());
     load.shutdown_timeout(Duration::from_secs(5));
     drop((plain, reading));
     behind.shutdown_timeout(Duration::from_secs(5));
     Report { timing, rows, nginx }
+}
+
+/// Every row, several times in turns.
+fn rows(asks: &[Ask], load: &Runtime, timing: Timing) -> Vec<Row> {
+    let answer = ok("\"status\":\"ok\"");
+    let mut taken = vec![(Vec::new(), Vec::new()); asks.len()];
+    for _ in 0..ROUNDS {
+        for (Ask { name, address, request, .. }, (loaded, alone)) in asks.iter().zip(&mut taken) {
+            let talks = |count| boxes((0..count).map(|_| Same::new(request.clone())));
+            loaded.push(load.block_on(run(*address, answer, talks(CONNECTIONS), timing)));
+            alone.push(load.block_on(run(*address, answer, talks(1), timing)));
+            eprintln!("{name}: {:.0}/s", loaded.last().unwrap().rate);
+        }
+    }
+    let row = |(ask, (loaded, alone)): (&Ask, (Vec<Figure>, Vec<Figure>))| Row {
+        name: ask.name,
+        loaded: median(loaded),
+        alone: median(alone),
+        direct: ask.direct,
+    };
+    asks.iter().zip(taken).map(row).collect()
+}
+
+fn median(mut taken: Vec<Figure>) -> Figure {
+    taken.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    taken[taken.len() / 2]
 }
 
 /// One rule that depends on the message, so that every message is read.
@@ -137,7 +171,7 @@ impl fmt::Display for Report {
         let Timing { warm_up, window } = self.timing;
         writeln!(
             f,
-            "Over loopback, {window:?} for each figure after {warm_up:?} of warm-up. The generator has a core for itself; upstream, \
+            "Over loopback, {window:?} for each figure after {warm_up:?} of warm-up, medians of {ROUNDS} in turns. The generator has a core for itself; upstream, \
              gateward and nginx (one worker) share the other one, so requests/s count the work of all of them together.\n"
         )?;
         let alone = |what: &str| format!("1 connection: {what}");
@@ -161,7 +195,7 @@ impl fmt::Display for Report {
                 format!("{} / {}", micros(row.alone.p50), micros(row.alone.p99)),
                 (row.alone.p50.as_micros() as i128 - direct.alone.p50.as_micros() as i128).to_string(),
             ];
-            line(f, &row.name, cells.into_iter())?;
+            line(f, row.name, cells.into_iter())?;
         }
         writeln!(f)?;
         match &self.nginx {

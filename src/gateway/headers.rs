@@ -42,6 +42,12 @@ const ISSUER: HeaderName = HeaderName::from_static("x-gateward-issuer");
 /// The resource that the token is for.
 const RESOURCE: HeaderName = HeaderName::from_static("x-gateward-resource");
 
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// RFC 9110 7.6.1.
 const HOP_BY_HOP: &[&str] = &[
     "connection",
     "keep-alive",
@@ -93,42 +99,35 @@ pub(super) struct Sender<'a> {
     /// What the log of this server calls it.
     pub(super) request_id: Option<&'a RequestId>,
     /// `http` or `https`, as clients see it.
-    pub(super) scheme: &'a str,
+    pub(super) scheme: &'a HeaderValue,
     /// The host and port that clients see.
-    pub(super) host: &'a str,
+    pub(super) host: &'a HeaderValue,
 }
 
 /// Leaves of the headers of a request what the server behind may see, and adds who sends it.
 pub(super) fn towards_server(headers: &mut HeaderMap, sender: Sender<'_>) {
-    remove_hop_by_hop(headers);
-    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_unwanted(name)).cloned().collect();
-    for name in unwanted {
-        headers.remove(name);
-    }
+    remove(headers, is_unwanted);
     write_identity(headers, sender.identity);
-    let forwarded = [
-        ("x-forwarded-for", sender.address.map(|address| address.to_string())),
-        ("x-forwarded-proto", Some(sender.scheme.to_owned())),
-        ("x-forwarded-host", Some(sender.host.to_owned())),
-        ("x-request-id", sender.request_id.map(RequestId::to_string)),
-    ];
-    for (name, value) in forwarded {
-        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
-            headers.insert(HeaderName::from_static(name), value);
+    let mut say = |name: HeaderName, text: String| {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(name, value);
         }
+    };
+    if let Some(address) = sender.address {
+        say(FORWARDED_FOR, address.to_string());
     }
+    if let Some(id) = sender.request_id {
+        say(REQUEST_ID, id.to_string());
+    }
+    headers.insert(FORWARDED_PROTO, sender.scheme.clone());
+    headers.insert(FORWARDED_HOST, sender.host.clone());
 }
 
 /// Leaves of the headers of an answer what the client may see.
 pub(super) fn towards_client(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
-    let unwanted = |name: &&HeaderName| {
-        **name == SET_COOKIE || name.as_str().starts_with("access-control-") || name.as_str().starts_with(OWN)
-    };
-    let unwanted: Vec<HeaderName> = headers.keys().filter(unwanted).cloned().collect();
-    for name in unwanted {
-        headers.remove(name);
-    }
+    remove(headers, |name| {
+        *name == SET_COOKIE || name.as_str().starts_with("access-control-") || name.as_str().starts_with(OWN)
+    });
 }
 
 /// Keeps an answer away from the pages for login and consent, which are of the same origin: a page of the server behind could act in
@@ -168,16 +167,18 @@ const NOT_PLAIN: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b
 
 fn is_unwanted(name: &HeaderName) -> bool {
     let name = name.as_str();
-    // Hardly any name has one, and this is done for every header of every request.
     let is_sign = |c: char| !c.is_ascii_alphanumeric() && c != '-';
-    let plain = if name.contains(is_sign) { Cow::Owned(name.replace(is_sign, "-")) } else { Cow::Borrowed(name) };
+    // Hardly any name has one, and this is done for every header of every request.
+    let has_sign = name.bytes().any(|b| is_sign(char::from(b)));
+    let plain = if has_sign { Cow::Owned(name.replace(is_sign, "-")) } else { Cow::Borrowed(name) };
     let begins_like = |starts: &[&str]| starts.iter().any(|start| plain.starts_with(start));
     [OWN_BUSINESS, HOP_BY_HOP, PRETENDING].iter().any(|names| names.contains(&&*plain))
         || begins_like(PRETENDING_FROM)
-        || (matches!(plain, Cow::Owned(_)) && begins_like(JUDGED_FROM))
+        || (has_sign && begins_like(JUDGED_FROM))
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes what is meant for this hop, also what the message itself declares to be (RFC 9110 7.6.1), and what is `unwanted`.
+fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     let declared: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -185,11 +186,10 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
         .collect();
-    for name in declared {
+    let goes = |name: &&HeaderName| HOP_BY_HOP.contains(&name.as_str()) || declared.contains(name) || unwanted(name);
+    let going: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
+    for name in going {
         headers.remove(name);
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(*name);
     }
 }
 
@@ -222,10 +222,8 @@ mod tests {
             headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
         }
         let address = Some("192.0.2.7".parse().unwrap());
-        towards_server(
-            &mut headers,
-            Sender { identity, address, request_id: None, scheme: "https", host: "mcp.example" },
-        );
+        let [scheme, host] = ["https", "mcp.example"].map(HeaderValue::from_static);
+        towards_server(&mut headers, Sender { identity, address, request_id: None, scheme: &scheme, host: &host });
         let mut lines: Vec<String> =
             headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         lines.sort();

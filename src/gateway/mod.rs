@@ -64,6 +64,9 @@ pub enum NoGateway {
     /// A site makes no sense.
     #[error(transparent)]
     Site(#[from] InvalidProtection),
+    /// A server behind, or its site, has a name that cannot stand in a request.
+    #[error("a server behind: {0}")]
+    Upstream(#[from] http::Error),
     /// TLS towards servers behind cannot be set up.
     #[error("TLS towards the servers behind: {0}")]
     Tls(String),
@@ -119,7 +122,7 @@ impl Gateway {
         let sites = specs.into_iter().map(site).collect::<Result<Vec<Option<Site>>, InvalidProtection>>()?;
         let mut sites: Vec<Site> = sites.into_iter().flatten().collect();
         for site in &mut sites {
-            site.connect(&upstreams, options.body_limit, authority.issuer.origin());
+            site.connect(&upstreams, options.body_limit, authority.issuer.origin())?;
         }
         // The most specific path decides.
         sites.sort_by_key(|site| std::cmp::Reverse(site.path_length()));

@@ -15,7 +15,8 @@ use axum::{
     extract::ConnectInfo,
     http::{
         HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
-        header::{CONTENT_LOCATION, LOCATION},
+        header::{CONTENT_LOCATION, HOST, LOCATION},
+        uri::{Authority, Scheme},
     },
 };
 use http_body_util::LengthLimitError;
@@ -133,20 +134,45 @@ pub(super) struct Proxy(Arc<Way>);
 struct Way {
     upstreams: Upstreams,
     front: Front,
-    /// Of the server behind.
+    /// What every request says of the front,
+    forwarded: Forwarded,
+    /// and of the server behind.
+    behind: Behind,
+}
+
+/// Scheme, and host and port, that clients see.
+struct Forwarded {
+    scheme: HeaderValue,
+    host: HeaderValue,
+}
+
+/// The server behind.
+struct Behind {
     origin: String,
+    scheme: Scheme,
+    authority: Authority,
+    /// `Host`.
+    host: HeaderValue,
     /// Its path, without a slash at the end.
     base: String,
 }
 
 impl Proxy {
-    pub(super) fn new(upstreams: &Upstreams, front: Front) -> Self {
-        Self(Arc::new(Way {
-            upstreams: upstreams.clone(),
+    /// # Errors
+    ///
+    /// A name that cannot stand in a request.
+    pub(super) fn new(upstreams: &Upstreams, front: Front) -> Result<Self, http::Error> {
+        let origin = front.upstream.origin().ascii_serialization();
+        let (scheme, host) = origin.split_once("://").unwrap_or_default();
+        let behind = Behind {
+            scheme: scheme.parse()?,
+            authority: host.parse()?,
+            host: host.parse()?,
             base: front.upstream.path().trim_end_matches('/').to_owned(),
-            origin: front.upstream.origin().ascii_serialization(),
-            front,
-        }))
+            origin: origin.clone(),
+        };
+        let forwarded = Forwarded { scheme: front.scheme.parse()?, host: front.host.parse()? };
+        Ok(Self(Arc::new(Way { upstreams: upstreams.clone(), front, forwarded, behind })))
     }
 }
 
@@ -182,9 +208,10 @@ impl Way {
         let uri = self.uri(request.uri())?;
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
-        let Front { scheme, host, .. } = &self.front;
+        let Forwarded { scheme, host } = &self.forwarded;
         let sender = Sender { identity: &identity, address, request_id: request_id.as_ref(), scheme, host };
         headers::towards_server(&mut headers, sender);
+        headers.insert(HOST, self.behind.host.clone());
         if upgrade.is_some() {
             tunnel::ask(&mut headers);
         }
@@ -219,12 +246,12 @@ impl Way {
     fn uri(&self, seen: &Uri) -> Result<Uri, UpstreamError> {
         let path = RequestPath::parse(seen.path()).map_err(|_| UpstreamError::Unspeakable)?;
         let rest = path.as_str().strip_prefix(&*self.front.path).ok_or(UpstreamError::Unspeakable)?;
-        let path = match format!("{}{rest}", self.base) {
-            empty if empty.is_empty() => "/".to_owned(),
-            path => path,
-        };
-        let query = seen.query().map(|query| format!("?{query}")).unwrap_or_default();
-        format!("{}{path}{query}", self.origin).parse().map_err(|_| UpstreamError::Unspeakable)
+        let base = &*self.behind.base;
+        let root = if base.is_empty() && rest.is_empty() { "/" } else { "" };
+        let query = seen.query();
+        let target = [base, rest, root, query.map_or("", |_| "?"), query.unwrap_or_default()].concat();
+        let uri = Uri::builder().scheme(self.behind.scheme.clone()).authority(self.behind.authority.clone());
+        uri.path_and_query(target).build().map_err(|_| UpstreamError::Unspeakable)
     }
 
     /// A redirect within the server behind is one within the site; its own name means nothing to clients, and is none of their business.
@@ -232,10 +259,10 @@ impl Way {
         let Front { scheme, host, path, .. } = &self.front;
         for name in [LOCATION, CONTENT_LOCATION] {
             let Some(location) = headers.get(&name).and_then(|value| value.to_str().ok()) else { continue };
-            let own = location.strip_prefix(&self.origin);
+            let own = location.strip_prefix(&self.behind.origin);
             let local = own.unwrap_or(location);
             let inside = local
-                .strip_prefix(&self.base)
+                .strip_prefix(&self.behind.base)
                 .filter(|rest| local.starts_with('/') && (rest.is_empty() || rest.starts_with(['/', '?'])));
             let inside = inside.map(|rest| format!("{scheme}://{host}{path}{rest}"));
             if let Some(value) = inside.and_then(|text| HeaderValue::try_from(text).ok()) {
@@ -249,7 +276,7 @@ impl Way {
     fn failed(&self, error: &UpstreamError) -> Response<Body> {
         let causes = std::iter::successors(std::error::Error::source(error), |cause| (*cause).source());
         let causes: Vec<String> = causes.map(ToString::to_string).collect();
-        warn!(upstream = %self.origin, %error, causes = causes.join(": "), "a request was not passed on");
+        warn!(upstream = %self.behind.origin, %error, causes = causes.join(": "), "a request was not passed on");
         match error {
             UpstreamError::Unreachable(error) if error.is_connect() => {
                 unavailable(StatusCode::BAD_GATEWAY, "The server behind this gateway cannot be reached.")

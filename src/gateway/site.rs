@@ -85,7 +85,16 @@ impl Site {
     }
 
     /// Puts the server behind it. `own_origin`: of the authorization server.
-    pub(super) fn connect(&mut self, upstreams: &Upstreams, body_limit: usize, own_origin: &str) {
+    ///
+    /// # Errors
+    ///
+    /// A name that cannot stand in a request.
+    pub(super) fn connect(
+        &mut self,
+        upstreams: &Upstreams,
+        body_limit: usize,
+        own_origin: &str,
+    ) -> Result<(), http::Error> {
         let front = |url: Url| Front {
             upstream: url,
             scheme: self.scheme.clone(),
@@ -93,8 +102,9 @@ impl Site {
             path: self.path.as_str().to_owned(),
             is_shared: self.origin == own_origin,
         };
-        let proxy = self.upstream.clone().map(|url| Proxy::new(upstreams, front(url)));
+        let proxy = self.upstream.clone().map(|url| Proxy::new(upstreams, front(url))).transpose()?;
         self.proxy = proxy.map(|proxy| (proxy, body_limit));
+        Ok(())
     }
 
     pub(super) fn is_connected(&self) -> bool {

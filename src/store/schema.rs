@@ -10,11 +10,14 @@ use super::OpenError;
 /// A file of `migrations/`: its version, its description and what is in it.
 pub(super) type MigrationFile = (i64, &'static str, &'static str);
 
-/// Runs each file as one transaction. The macro of sqlx would find the files by itself, and needs both drivers and their cryptography
-/// built once more, for the compiler.
+/// How a file begins that must not be one transaction.
+const NO_TRANSACTION: &str = "-- no-transaction";
+
+/// The macro of sqlx would find the files by itself, and has both drivers and their cryptography built once more, for the compiler.
 pub(super) fn migrator(files: &[MigrationFile]) -> Migrator {
     let migration = |&(version, description, sql): &MigrationFile| {
-        Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+        let no_transaction = sql.starts_with(NO_TRANSACTION);
+        Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), no_transaction)
     };
     Migrator::with_migrations(files.iter().map(migration).collect())
 }

@@ -83,10 +83,27 @@ fn what_is_sent_to_the_builder_is_a_whole_crate_and_nothing_that_is_not_needed()
     cargo.args(["metadata", "--offline", "--locked", "--no-deps", "--format-version=1"]).current_dir(room.path());
     let output = output_of(&mut cargo, "");
     assert!(output.status.success(), "{}", said(&output));
-    // What is compiled in by its path.
-    for name in ["config/default.toml", "config/development.toml", "migrations/sqlite", "migrations/postgres"] {
+    // What decides about the build, and what is compiled in by its path.
+    for name in [
+        ".cargo/config.toml",
+        "config/default.toml",
+        "config/development.toml",
+        "migrations/sqlite",
+        "migrations/postgres",
+    ] {
         assert!(room.path().join(name).exists(), "{name}");
     }
+}
+
+/// C compilers write it where a library asks, unless `.cargo/config.toml` tells them another time: the same sources are to make the same
+/// program.
+#[test]
+fn the_program_does_not_say_when_it_was_compiled() {
+    let dates = "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ 0-9][0-9] (19|20)[0-9]{2}";
+    let mut grep = Command::new("grep");
+    grep.args(["--text", "--only-matching", "--extended-regexp", dates]).env("LC_ALL", "C");
+    let output = output_of(grep.arg(env!("CARGO_BIN_EXE_gateward")), "");
+    assert_eq!(said(&output).lines().collect::<Vec<_>>(), ["Jan  1 1970"]);
 }
 
 /// The unit, with a program that is there.
