@@ -22,7 +22,7 @@ use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::{
     cores,
-    generator::{CONNECTIONS, Figure, Timing, member, ok, post, run},
+    generator::{CONNECTIONS, Figure, ROUNDS, Timing, median, member, ok, post, run},
     nginx::Nginx,
     program::{Place, Program, basic},
     table::{count, line, millis},
@@ -31,10 +31,6 @@ use crate::{
 
 /// What one connection sends again and again.
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","arguments":{"a":1}}}"#;
-
-/// How often each row is measured, in turns with all others, because a machine that belongs to others as well is not the same from one
-/// minute to the next. The median counts.
-const ROUNDS: usize = 3;
 
 /// What is asked for in one row.
 struct Ask {
@@ -114,16 +110,11 @@ fn rows(asks: &[Ask], load: &Runtime, timing: Timing) -> Vec<Row> {
     }
     let row = |(ask, (loaded, alone)): (&Ask, (Vec<Figure>, Vec<Figure>))| Row {
         name: ask.name,
-        loaded: median(loaded),
-        alone: median(alone),
+        loaded: median(loaded, |figure| figure.rate).unwrap(),
+        alone: median(alone, |figure| figure.rate).unwrap(),
         direct: ask.direct,
     };
     asks.iter().zip(taken).map(row).collect()
-}
-
-fn median(mut taken: Vec<Figure>) -> Figure {
-    taken.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-    taken[taken.len() / 2]
 }
 
 /// One rule that depends on the message, so that every message is read.

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     bare::Bare,
-    generator::{CONNECTIONS, Figure, Talk, Timing, get, member, ok, post, run},
+    generator::{CONNECTIONS, Figure, ROUNDS, Talk, Timing, get, median, member, ok, post, run},
     program::{EDDSA_RESOURCE, Program, RS256_RESOURCE, basic},
     talk::{Chain, Exchange, Same, boxes, redemption, refresh},
 };
@@ -85,10 +85,6 @@ pub(crate) struct Measured {
 
 pub(crate) type Figures = [Option<Measured>; ROWS.len()];
 
-/// How often a row is measured where it is compared: in turns with what it is compared with, because a machine that belongs to
-/// others as well is not the same from one minute to the next. The median counts.
-const ROUNDS: usize = 3;
-
 /// Every row of the program.
 pub(crate) fn program(program: &Program, load: &Runtime, timing: Timing) -> Figures {
     compared(program, &[], load, timing).remove(0)
@@ -110,7 +106,7 @@ pub(crate) fn compared(program: &Program, limits: &[&Bare], load: &Runtime, timi
             }
         }
         for (figures, taken) in found.iter_mut().zip(taken) {
-            figures[row] = median(taken);
+            figures[row] = median(taken, |measured| measured.figure.rate);
         }
         let rate = found[0][row].map_or(0.0, |measured| measured.figure.rate);
         eprintln!("{}: {rate:.0}/s", ROWS[row].name);
@@ -158,11 +154,6 @@ fn busy(timing: Timing, used: impl Fn() -> Duration, asking: impl FnOnce() -> Fi
     let figure = asking();
     let share = (used() - before).as_secs_f64() / (timing.warm_up + timing.window).as_secs_f64();
     Measured { figure, busy: Some(share) }
-}
-
-fn median(mut taken: Vec<Measured>) -> Option<Measured> {
-    taken.sort_by(|a, b| a.figure.rate.total_cmp(&b.figure.rate));
-    taken.get(taken.len() / 2).copied()
 }
 
 /// A signature that can only be told from a good one by checking it: its numbers are in the range of ES256 and of EdDSA.

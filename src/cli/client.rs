@@ -261,7 +261,7 @@ impl Attributes {
     fn read_scope(&self, assembly: &Assembly) -> Result<Scope, Failure> {
         let scope =
             Scope::parse(&self.scopes.join(" ")).map_err(|error| Failure::usage(format!("--scope: {error}")))?;
-        let known = assembly.config.resources.scope();
+        let known = assembly.config.resources.scopes_supported();
         if let Some(unknown) = scope.iter().find(|token| !known.contains(token)) {
             return Err(Failure::usage(format!("--scope {unknown}: no resource has such a scope")));
         }

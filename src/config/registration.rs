@@ -79,6 +79,6 @@ fn read_rate(section: Reader<'_>) -> Option<RegistrationRate> {
 pub(super) fn known_scope(text: &str, resources: Option<&Resources>) -> Result<Scope, String> {
     let scope = Scope::parse(text).map_err(|error: InvalidScope| error.to_string())?;
     let Some(resources) = resources else { return Ok(scope) };
-    let unknown = scope.difference(resources.scope());
+    let unknown = scope.difference(resources.scopes_supported());
     if unknown.is_empty() { Ok(scope) } else { Err(format!("no resource has the scope \"{unknown}\"")) }
 }

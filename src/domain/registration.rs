@@ -185,7 +185,7 @@ pub fn is_usable(key: &Jwk) -> bool {
 
 /// The most that a client which registers itself may ask humans for.
 pub fn scope_ceiling(policy: &Policy) -> Scope {
-    let everything = policy.resources.scope();
+    let everything = policy.resources.scopes_supported();
     match &policy.registration.scope_ceiling {
         None => everything.clone(),
         Some(ceiling) => everything.under(ceiling),

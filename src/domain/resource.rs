@@ -144,7 +144,7 @@ impl Resource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources {
     all: Vec<Resource>,
-    scope: Scope,
+    scopes_supported: Scope,
 }
 
 /// Why a list of resources is refused.
@@ -172,8 +172,8 @@ impl Resources {
             }
         }
         let own = resources.iter().flat_map(|resource| &resource.scopes).map(|scope| scope.name.clone());
-        let scope = own.chain(ScopeToken::parse(OFFLINE_ACCESS)).collect();
-        Ok(Self { all: resources, scope })
+        let scopes_supported = own.chain(ScopeToken::parse(OFFLINE_ACCESS)).collect();
+        Ok(Self { all: resources, scopes_supported })
     }
 
     /// The one that a request without `resource` means.
@@ -205,8 +205,8 @@ impl Resources {
     }
 
     /// Every scope of every resource, and `offline_access`.
-    pub fn scope(&self) -> &Scope {
-        &self.scope
+    pub fn scopes_supported(&self) -> &Scope {
+        &self.scopes_supported
     }
 }
 

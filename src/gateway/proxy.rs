@@ -115,12 +115,8 @@ fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// What stands in front of one server behind.
 pub(super) struct Front {
-    /// The server behind.
-    pub(super) upstream: Url,
-    /// What clients see instead of its scheme,
-    pub(super) scheme: String,
-    /// of its host and port,
-    pub(super) host: String,
+    /// What clients see instead of its origin,
+    pub(super) origin: String,
     /// and of its path: without a slash at the end.
     pub(super) path: String,
     /// Whether the pages for login and consent are of the same origin.
@@ -140,6 +136,11 @@ struct Way {
     behind: Behind,
 }
 
+/// Scheme, and host and port, of an origin.
+fn halves(origin: &str) -> (&str, &str) {
+    origin.split_once("://").unwrap_or_default()
+}
+
 /// Scheme, and host and port, that clients see.
 struct Forwarded {
     scheme: HeaderValue,
@@ -151,7 +152,7 @@ struct Behind {
     origin: String,
     scheme: Scheme,
     authority: Authority,
-    /// `Host`.
+    /// `Host`, which the client would spell anew for each request.
     host: HeaderValue,
     /// Its path, without a slash at the end.
     base: String,
@@ -161,17 +162,18 @@ impl Proxy {
     /// # Errors
     ///
     /// A name that cannot stand in a request.
-    pub(super) fn new(upstreams: &Upstreams, front: Front) -> Result<Self, http::Error> {
-        let origin = front.upstream.origin().ascii_serialization();
-        let (scheme, host) = origin.split_once("://").unwrap_or_default();
+    pub(super) fn new(upstreams: &Upstreams, upstream: &Url, front: Front) -> Result<Self, http::Error> {
+        let origin = upstream.origin().ascii_serialization();
+        let (scheme, host) = halves(&origin);
         let behind = Behind {
             scheme: scheme.parse()?,
             authority: host.parse()?,
             host: host.parse()?,
-            base: front.upstream.path().trim_end_matches('/').to_owned(),
-            origin: origin.clone(),
+            base: upstream.path().trim_end_matches('/').to_owned(),
+            origin,
         };
-        let forwarded = Forwarded { scheme: front.scheme.parse()?, host: front.host.parse()? };
+        let (scheme, host) = halves(&front.origin);
+        let forwarded = Forwarded { scheme: scheme.parse()?, host: host.parse()? };
         Ok(Self(Arc::new(Way { upstreams: upstreams.clone(), front, forwarded, behind })))
     }
 }
@@ -256,7 +258,7 @@ impl Way {
 
     /// A redirect within the server behind is one within the site; its own name means nothing to clients, and is none of their business.
     fn rewrite_locations(&self, headers: &mut HeaderMap) {
-        let Front { scheme, host, path, .. } = &self.front;
+        let Front { origin, path, .. } = &self.front;
         for name in [LOCATION, CONTENT_LOCATION] {
             let Some(location) = headers.get(&name).and_then(|value| value.to_str().ok()) else { continue };
             let own = location.strip_prefix(&self.behind.origin);
@@ -264,7 +266,7 @@ impl Way {
             let inside = local
                 .strip_prefix(&self.behind.base)
                 .filter(|rest| local.starts_with('/') && (rest.is_empty() || rest.starts_with(['/', '?'])));
-            let inside = inside.map(|rest| format!("{scheme}://{host}{path}{rest}"));
+            let inside = inside.map(|rest| format!("{origin}{path}{rest}"));
             if let Some(value) = inside.and_then(|text| HeaderValue::try_from(text).ok()) {
                 headers.insert(name, value);
             } else if own.is_some() {

@@ -95,14 +95,12 @@ impl Site {
         body_limit: usize,
         own_origin: &str,
     ) -> Result<(), http::Error> {
-        let front = |url: Url| Front {
-            upstream: url,
-            scheme: self.scheme.clone(),
-            host: self.host.clone(),
+        let front = || Front {
+            origin: self.origin.clone(),
             path: self.path.as_str().to_owned(),
             is_shared: self.origin == own_origin,
         };
-        let proxy = self.upstream.clone().map(|url| Proxy::new(upstreams, front(url))).transpose()?;
+        let proxy = self.upstream.as_ref().map(|url| Proxy::new(upstreams, url, front())).transpose()?;
         self.proxy = proxy.map(|proxy| (proxy, body_limit));
         Ok(())
     }

@@ -66,7 +66,7 @@ fn metadata(authority: &Authority) -> ServerMetadata {
         revocation_endpoint: endpoint(path::REVOKE),
         introspection_endpoint: endpoint(path::INTROSPECT),
         jwks_uri: endpoint(path::JWKS),
-        scopes_supported: authority.policy.resources.scope().iter().map(ToString::to_string).collect(),
+        scopes_supported: authority.policy.resources.scopes_supported().iter().map(ToString::to_string).collect(),
         response_types_supported: &["code"],
         response_modes_supported: &["query"],
         grant_types_supported: GrantType::ALL.iter().map(|grant| grant.as_str()).collect(),

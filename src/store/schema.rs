@@ -5,7 +5,7 @@ use sqlx::{
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
-use super::OpenError;
+use super::{OpenError, SchemaChange};
 
 /// A file of `migrations/`: its version, its description and what is in it.
 pub(super) type MigrationFile = (i64, &'static str, &'static str);
@@ -20,6 +20,11 @@ pub(super) fn migrator(files: &[MigrationFile]) -> Migrator {
         Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), no_transaction)
     };
     Migrator::with_migrations(files.iter().map(migration).collect())
+}
+
+/// As it is told to an operator.
+pub(super) fn named(migration: &Migration) -> SchemaChange {
+    SchemaChange { version: migration.version, description: migration.description.to_string() }
 }
 
 /// Why a migration did not happen, or what is wrong with one that did.

@@ -2,7 +2,7 @@
 //!
 //! Shared by several test binaries; each uses a part of it:
 //!
-//! ```ignore
+//! ```text
 //! #[path = "../support/mod.rs"]
 //! #[expect(dead_code, reason = "shared with other test binaries")]
 //! mod support;

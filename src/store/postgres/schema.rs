@@ -13,14 +13,14 @@ use std::{sync::LazyLock, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
-    migrate::{MigrateError, Migration, Migrator},
+    migrate::{MigrateError, Migrator},
 };
 use tokio::time::timeout;
 
 use super::Address;
 use crate::store::{
     Migrations, OpenError, SchemaChange, SchemaState,
-    schema::{MigrationFile, failed, migrator, newer},
+    schema::{MigrationFile, failed, migrator, named, newer},
 };
 
 const MIGRATIONS: &[MigrationFile] = &[
@@ -143,10 +143,6 @@ async fn look(connection: &mut PgConnection) -> Result<SchemaState, OpenError> {
     }
     let is_pending = |version: i64| !applied.iter().any(|(applied, ..)| *applied == version);
     let pending = MIGRATOR.iter().filter(|migration| is_pending(migration.version));
-    let named = |migration: &Migration| SchemaChange {
-        version: migration.version,
-        description: migration.description.to_string(),
-    };
     Ok(SchemaState { pending: pending.map(named).collect(), ahead })
 }
 

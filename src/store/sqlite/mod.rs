@@ -31,7 +31,7 @@ use sqlx::{
 
 use self::writer::Writer;
 use super::{
-    Migrations, OpenError, SchemaChange, SchemaState,
+    Migrations, OpenError, SchemaState,
     measured::PoolUse,
     schema::{self, MigrationFile},
 };
@@ -174,11 +174,7 @@ pub(super) async fn schema_of(path: &Path) -> Result<SchemaState, OpenError> {
         return Err(schema::newer(*unknown, None));
     }
     let pending = MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version));
-    let named = |migration: &sqlx::migrate::Migration| SchemaChange {
-        version: migration.version,
-        description: migration.description.to_string(),
-    };
-    Ok(SchemaState { pending: pending.map(named).collect(), ahead: Vec::new() })
+    Ok(SchemaState { pending: pending.map(schema::named).collect(), ahead: Vec::new() })
 }
 
 async fn applied_migrations(file: SqliteConnectOptions) -> Result<Vec<i64>, OpenError> {
