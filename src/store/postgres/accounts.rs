@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
-use super::{End, Held, Postgres};
+use super::{End, Held, Postgres, look_up::FindUser};
 use crate::{
     domain::{
         account::{Consent, PasswordHash, Session, SessionLifetime, User, UserStatus, Username},
@@ -27,6 +27,7 @@ macro_rules! user_columns {
         "u.id, u.username, u.password_hash, u.status, u.created_at"
     };
 }
+pub(super) use user_columns;
 
 /// The owner's row is locked, so that whoever disables them at this moment is waited for, or waits and then ends this session,
 /// too.
@@ -89,9 +90,7 @@ impl AccountStore for Postgres {
     }
 
     async fn find_user(&self, id: &UserId) -> StoreResult<Option<User>> {
-        let find = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1");
-        let query = async |mut held: Held| Ok(sqlx::query(find).bind(id.as_str()).fetch_optional(&mut *held).await?);
-        self.run(query).await?.as_ref().map(user).transpose()
+        self.ask(FindUser(id.clone())).await
     }
 
     async fn find_user_by_name(&self, name: &Username) -> StoreResult<Option<User>> {

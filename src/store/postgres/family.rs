@@ -5,12 +5,16 @@ use sqlx::{
     query::{Query, QueryScalar},
 };
 
+use super::{
+    Held, Postgres,
+    batch::{Batched, Batches},
+};
 use crate::{
     domain::{
-        access::{OpaqueRecord, Subject},
+        access::{AccessToken, OpaqueRecord, Subject},
         grant::Grant,
     },
-    port::store::StoreResult,
+    port::store::{Recording, StoreResult},
     store::record::{to_json, word},
 };
 
@@ -41,7 +45,7 @@ macro_rules! insert_access {
 }
 pub(super) use {insert_access, insert_grant};
 
-pub(super) const RECORD_ACCESS_ALONE: &str = concat!(
+const RECORD_ACCESS_ALONE: &str = concat!(
     "WITH recorded AS (",
     insert_access!("(SELECT 1) AS nothing"),
     " RETURNING 1) SELECT count(*) FROM recorded"
@@ -63,6 +67,42 @@ pub(super) fn grant_insertion<'q>(
         .bind(grant.expires_at.unix())
         .bind(grant.revocation.map(|revocation| revocation.at.unix()))
         .bind(grant.revocation.map(|revocation| word(&revocation.reason)).transpose()?))
+}
+
+/// An access token that hangs off no grant.
+pub(super) struct RecordAccess(pub(super) OpaqueRecord);
+
+impl Batched for RecordAccess {
+    type Answer = Recording;
+
+    fn batches(store: &Postgres) -> &Batches<Self> {
+        &store.together.record_access
+    }
+
+    async fn together(calls: &[Self], held: &mut Held) -> StoreResult<Vec<Option<Recording>>> {
+        let record = "INSERT INTO access_tokens (digest, token_id, client_id, scope, audience, issued_at, expires_at)
+            SELECT * FROM unnest($1::BYTEA[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::BIGINT[], $7::BIGINT[])";
+        sqlx::query(record)
+            .bind(calls.iter().map(|call| call.0.digest.as_bytes().as_slice()).collect::<Vec<_>>())
+            .bind(column(calls, |token| token.id.as_str()))
+            .bind(column(calls, |token| token.client_id.as_str()))
+            .bind(column(calls, |token| token.scope.to_string()))
+            .bind(column(calls, |token| token.audience.as_str()))
+            .bind(column(calls, |token| token.issued_at.unix()))
+            .bind(column(calls, |token| token.expires_at.unix()))
+            .execute(&mut **held)
+            .await?;
+        Ok(calls.iter().map(|_| Some(Recording::Recorded)).collect())
+    }
+
+    async fn alone(&self, store: &Postgres) -> StoreResult<Recording> {
+        store.run(async |mut held: Held| Ok(access_alone(&self.0).fetch_one(&mut *held).await?)).await?;
+        Ok(Recording::Recorded)
+    }
+}
+
+fn column<'q, T>(calls: &'q [RecordAccess], member: impl Fn(&'q AccessToken) -> T) -> Vec<T> {
+    calls.iter().map(|call| member(&call.0.token)).collect()
 }
 
 /// Records an access token without looking at its grant.

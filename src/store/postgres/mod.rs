@@ -6,7 +6,9 @@
 //!    `synchronous_commit` (the server's default) on the disk, before anybody hears of it.
 //! 3. What needs more than one statement is a transaction in a task of its own ([`Postgres::transaction`]), which a caller who
 //!    hangs up cannot drop in the middle.
-//! 4. Every call ends in a bounded time: waiting for a connection, each statement (on both sides), waiting for locks. A
+//! 4. What requests ask most is made for several of them at once when there are several ([`batch`]): by the same rules, as one
+//!    statement.
+//! 5. Every call ends in a bounded time: waiting for a connection, each statement (on both sides), waiting for locks. A
 //!    collision with somebody else (SQLSTATE 40001, 40P01) is tried again a few times, because then nothing happened. A lost
 //!    connection never is: the commit may have happened, and a second redemption would look like a replay.
 //!
@@ -18,12 +20,15 @@ mod accounts;
 mod address;
 mod archive;
 mod audit;
+mod batch;
 mod clients;
 mod family;
 mod keys;
+mod look_up;
 mod news;
 mod purge;
 mod schema;
+mod spend;
 mod tokens;
 mod whole_grants;
 
@@ -36,13 +41,23 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, pool::PoolConnection, postgres::PgPoolOptions};
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, PgConnection, PgPool,
+    pool::PoolConnection,
+    postgres::{PgDatabaseError, PgPoolOptions},
+};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout, timeout_at},
 };
 
 pub(super) use self::{address::Address, schema::schema_of};
+use self::{
+    batch::Batches,
+    family::RecordAccess,
+    look_up::{FindAccess, FindCode, FindRefresh, FindStanding, FindUser},
+    spend::{Redeem, Rotate},
+};
 use super::{Migrations, OpenError, measured::PoolUse};
 use crate::port::store::{StoreError, StoreResult};
 
@@ -76,6 +91,22 @@ pub(super) struct Postgres {
     pool: PgPool,
     /// For the statements of a call, once it has a connection.
     bound: Duration,
+    /// For a call, from its beginning: getting a connection, and [`bound`](Self::bound).
+    patience: Duration,
+    together: Arc<Together>,
+}
+
+/// Where calls meet that can be made together.
+#[derive(Default)]
+struct Together {
+    find_access: Batches<FindAccess>,
+    find_code: Batches<FindCode>,
+    find_refresh: Batches<FindRefresh>,
+    find_standing: Batches<FindStanding>,
+    find_user: Batches<FindUser>,
+    record_access: Batches<RecordAccess>,
+    redeem: Batches<Redeem>,
+    rotate: Batches<Rotate>,
 }
 
 impl Postgres {
@@ -85,7 +116,7 @@ impl Postgres {
         }
         schema::bring_up_to_date(address, migrations).await?;
         let bound = address.statement_timeout.saturating_add(NETWORK);
-        let patience = address.acquire_timeout / 4;
+        let (patience, answer) = (address.acquire_timeout.saturating_add(bound), address.acquire_timeout / 4);
         let settings = settings(address, bound);
         let pool = PgPoolOptions::new()
             .max_connections(address.max_connections)
@@ -97,7 +128,7 @@ impl Postgres {
                         return Ok(true);
                     }
                     // Within the time for getting a connection there has to be enough left to make a new one.
-                    timeout(patience, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    timeout(answer, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
                     Ok(true)
                 })
             })
@@ -106,7 +137,7 @@ impl Postgres {
                 Box::pin(async move { connection.execute(AssertSqlSafe(settings)).await.map(drop) })
             })
             .connect_lazy_with(address.options().clone());
-        Ok(Arc::new(Self { pool, bound }))
+        Ok(Arc::new(Self { pool, bound, patience, together: Arc::default() }))
     }
 
     /// Waits for what is under way, which is bounded, and ends every session.
@@ -133,15 +164,26 @@ impl Postgres {
         Fut: Future<Output = StoreResult<T>> + Send,
         T: Send,
     {
+        let held = self.hold().await?;
+        self.run_with(held, work).await
+    }
+
+    /// The same on a connection that is there already.
+    async fn run_with<T, F, Fut>(&self, mut held: Held, work: F) -> StoreResult<T>
+    where
+        F: Fn(Held) -> Fut + Send + Sync,
+        Fut: Future<Output = StoreResult<T>> + Send,
+        T: Send,
+    {
         let mut attempt = 1;
         loop {
-            let held = self.hold().await?;
             match timeout_at(held.deadline, work(held)).await {
                 Err(_) => return Err(unavailable("Postgres does not answer in time")),
                 Ok(Err(error)) if attempt < ATTEMPTS && collided(&error) => pause(attempt).await,
                 Ok(outcome) => return outcome,
             }
             attempt += 1;
+            held = self.hold().await?;
         }
     }
 
@@ -248,9 +290,13 @@ fn unavailable(why: &'static str) -> StoreError {
 
 /// Whether the server undid everything because somebody else was in the way: serialization failure, deadlock.
 fn collided(error: &StoreError) -> bool {
-    let StoreError::Unavailable(cause) = error else { return false };
-    let error = cause.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
-    error.and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "40001" | "40P01"))
+    refusal(error).is_some_and(|error| matches!(error.code(), "40001" | "40P01"))
+}
+
+/// What the server said, if the same call may work another time.
+fn refusal(error: &StoreError) -> Option<&PgDatabaseError> {
+    let StoreError::Unavailable(cause) = error else { return None };
+    cause.downcast_ref::<sqlx::Error>()?.as_database_error()?.try_downcast_ref()
 }
 
 /// Waits a moment of its own, so that those who collided do not meet again.
@@ -265,6 +311,14 @@ async fn pause(attempt: u32) {
     tokio::time::sleep(pause).await;
 }
 
+/// Every statement here finds a few rows by an index, and is planned once for each session. Left to itself the planner reads all of a
+/// table that it has met while it was small, keeps that plan while the table grows, and plans anew what comes in arrays of different
+/// length. Engines that know none of these settings have no row for them.
+const PLANS: &str = "SELECT set_config(wanted.name, wanted.value, false)
+    FROM pg_settings JOIN (VALUES ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'), ('enable_seqscan', 'off'),
+        ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('enable_material', 'off')) AS wanted (name, value)
+    ON wanted.name = pg_settings.name";
+
 /// What each session starts with. The driver could send these with its greeting, but not every engine takes them there.
 fn settings(address: &Address, bound: Duration) -> String {
     let statement = address.statement_timeout.as_millis();
@@ -272,7 +326,8 @@ fn settings(address: &Address, bound: Duration) -> String {
     let lock = (address.statement_timeout / 2).as_millis().max(1);
     format!(
         "SET statement_timeout = {statement}; SET lock_timeout = {lock};
-        SET idle_in_transaction_session_timeout = {}; SET default_transaction_isolation = 'read committed'",
+        SET idle_in_transaction_session_timeout = {}; SET default_transaction_isolation = 'read committed';
+        {PLANS}",
         bound.as_millis()
     )
 }

@@ -8,15 +8,13 @@
 //! or refresh token, rotation), and a purge, which also comes from below, waits for nobody: there is no circle to wait in.
 
 use async_trait::async_trait;
-use sqlx::{
-    QueryBuilder,
-    postgres::{PgArguments, PgRow},
-    query::Query,
-};
+use sqlx::QueryBuilder;
 
 use super::{
     Held, Postgres,
-    family::{Count, RECORD_ACCESS_ALONE, grant_insertion, insert_access, insert_grant, with_access},
+    family::{RecordAccess, grant_insertion, insert_access, insert_grant, with_access},
+    look_up::{FindAccess, FindCode, FindRefresh, FindStanding},
+    spend::{Redeem, Rotate},
 };
 use crate::{
     domain::{
@@ -31,48 +29,10 @@ use crate::{
     },
     port::store::{GrantFilter, Issue, Owner, Page, Recording, Redemption, Rotation, StoreResult, TokenStore, Use},
     store::{
-        record::{Record, access, code, grant, refresh, word},
+        record::{corrupt, grant, word},
         sql::{grant_columns, limit as rows},
     },
 };
-
-/// What follows a statement `spent` that spent the credential of a grant: records an [`Issue`], parameters 1 to 10 and 14 to
-/// 17, and says whether it was spent.
-macro_rules! record_issue {
-    () => {
-        concat!(
-            "next AS (INSERT INTO refresh_tokens (digest, grant_id, issued_at, expires_at)
-                SELECT $14, grant_id, $15, $16 FROM spent WHERE $14 IS NOT NULL),
-            access AS (",
-            insert_access!("spent"),
-            "),
-            extended AS (UPDATE grants SET expires_at = $17 FROM spent
-                WHERE grants.id = spent.grant_id AND grants.expires_at < $17)
-            SELECT count(*) FROM spent"
-        )
-    };
-}
-
-/// The code's own row is looked at last: of two redemptions the second waits for the grant, and then for the newest version of
-/// the code, which is spent.
-const REDEEM: &str = concat!(
-    "WITH active AS (SELECT id FROM grants WHERE id = $12 AND revoked_at IS NULL FOR NO KEY UPDATE),
-    spent AS (UPDATE codes SET spent_at = $13 FROM active
-        WHERE codes.digest = $11 AND codes.grant_id = active.id AND codes.spent_at IS NULL RETURNING codes.grant_id), ",
-    record_issue!()
-);
-
-/// Of two rotations the second waits for the grant, and then finds the row of the first in its way. The parent is locked so
-/// that it is not purged at this moment, or is seen to be gone.
-const ROTATE: &str = concat!(
-    "WITH active AS (SELECT id FROM grants WHERE id = $12 AND revoked_at IS NULL FOR NO KEY UPDATE),
-    parent AS (SELECT r.digest FROM active JOIN refresh_tokens r ON r.digest = $11 AND r.grant_id = active.id
-        FOR KEY SHARE OF r),
-    rotated AS (INSERT INTO rotations (parent, rotated_at, sealed_successor, successor)
-        SELECT digest, $13, $18, $14 FROM parent ON CONFLICT (parent) DO NOTHING RETURNING parent),
-    spent AS (SELECT $12 AS grant_id FROM rotated), ",
-    record_issue!()
-);
 
 const RECORD_ACCESS: &str = concat!(
     "WITH active AS (SELECT id FROM grants WHERE id = $4 AND revoked_at IS NULL FOR NO KEY UPDATE),
@@ -100,38 +60,6 @@ macro_rules! revoke_batch {
 /// How many grants of an owner are revoked by one statement.
 const BATCH: u32 = 10_000;
 
-fn standing(good: bool) -> Standing {
-    if good { Standing::Good } else { Standing::Revoked }
-}
-
-/// Parameters 1 to 17, of which 11 to 13 say what is spent: the digest, the grant and the time.
-fn spending<'q>(
-    statement: &'static str,
-    digest: &'q [u8],
-    grant: &'q GrantId,
-    issue: &'q Issue,
-    now: Timestamp,
-) -> Count<'q> {
-    let next = issue.refresh.as_ref();
-    with_access(statement, issue.access.as_ref())
-        .bind(digest)
-        .bind(grant.as_str())
-        .bind(now.unix())
-        .bind(next.map(|next| next.digest.as_bytes().as_slice()))
-        .bind(next.map(|next| next.issued_at.unix()))
-        .bind(next.map(|next| next.expires_at.unix()))
-        .bind(issue.grant_expires_at.map(Timestamp::unix))
-}
-
-impl Postgres {
-    async fn find_row<'q>(
-        &self,
-        query: impl Fn() -> Query<'q, sqlx::Postgres, PgArguments> + Send + Sync,
-    ) -> StoreResult<Option<PgRow>> {
-        self.run(async |mut held: Held| Ok(query().fetch_optional(&mut *held).await?)).await
-    }
-}
-
 #[async_trait]
 impl TokenStore for Postgres {
     async fn open_grant(&self, grant: &Grant, code: &NewCode) -> StoreResult<()> {
@@ -155,40 +83,15 @@ impl TokenStore for Postgres {
     }
 
     async fn find_code(&self, digest: &Digest<AuthorizationCode>) -> StoreResult<Option<CodeRecord>> {
-        let find = concat!(
-            "SELECT c.digest, c.redirect_uri, c.challenge, c.expires_at, c.spent_at, ",
-            grant_columns!(),
-            " FROM codes c JOIN grants g ON g.id = c.grant_id WHERE c.digest = $1"
-        );
-        let row = self.find_row(|| sqlx::query(find).bind(digest.as_bytes().as_slice())).await?;
-        row.as_ref().map(code).transpose()
+        self.ask(FindCode(*digest)).await
     }
 
     async fn redeem(&self, code: &VerifiedCode<'_>, issue: &Issue, now: Timestamp) -> StoreResult<Redemption> {
-        let (digest, grant) = (code.digest().as_bytes().as_slice(), &code.grant().id);
-        let spent = "SELECT spent_at IS NOT NULL FROM codes WHERE digest = $1";
-        self.run(async |mut held: Held| {
-            if spending(REDEEM, digest, grant, issue, now).fetch_one(&mut *held).await? == 1 {
-                return Ok(Redemption::Redeemed);
-            }
-            let spent: Option<bool> = sqlx::query_scalar(spent).bind(digest).fetch_optional(&mut *held).await?;
-            // A code that was purged since it was found is as good as one whose grant ended.
-            Ok(if spent.unwrap_or(false) { Redemption::AlreadyRedeemed } else { Redemption::GrantRevoked })
-        })
-        .await
+        self.ask(Redeem::new(code, issue, now)).await
     }
 
     async fn find_refresh(&self, digest: &Digest<RefreshToken>) -> StoreResult<Option<RefreshRecord>> {
-        let find = concat!(
-            "SELECT r.digest, r.issued_at, r.expires_at, p.rotated_at, p.sealed_successor,
-                s.parent IS NOT NULL AS successor_used, ",
-            grant_columns!(),
-            " FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id
-                LEFT JOIN rotations p ON p.parent = r.digest LEFT JOIN rotations s ON s.parent = p.successor
-            WHERE r.digest = $1"
-        );
-        let row = self.find_row(|| sqlx::query(find).bind(digest.as_bytes().as_slice())).await?;
-        row.as_ref().map(refresh).transpose()
+        self.ask(FindRefresh(*digest)).await
     }
 
     async fn rotate(
@@ -198,50 +101,26 @@ impl TokenStore for Postgres {
         issue: &Issue,
         now: Timestamp,
     ) -> StoreResult<Rotation> {
-        let (digest, grant) = (refresh.digest().as_bytes().as_slice(), &refresh.grant().id);
-        let active = "SELECT g.revoked_at IS NULL FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id
-            WHERE r.digest = $1";
-        self.run(async |mut held: Held| {
-            let rotate = spending(ROTATE, digest, grant, issue, now).bind(sealed_successor);
-            if rotate.fetch_one(&mut *held).await? == 1 {
-                return Ok(Rotation::Rotated);
-            }
-            let active: Option<bool> = sqlx::query_scalar(active).bind(digest).fetch_optional(&mut *held).await?;
-            Ok(if active.unwrap_or(false) { Rotation::AlreadyRotated } else { Rotation::GrantRevoked })
-        })
-        .await
+        self.ask(Rotate::new(refresh, sealed_successor, issue, now)).await
     }
 
     async fn record_access(&self, access: &OpaqueRecord) -> StoreResult<Recording> {
-        let record = if access.token.grant_id().is_some() { RECORD_ACCESS } else { RECORD_ACCESS_ALONE };
-        let recorded =
-            self.run(async |mut held: Held| Ok(with_access(record, Some(access)).fetch_one(&mut *held).await?)).await?;
+        if access.token.grant_id().is_none() {
+            return self.ask(RecordAccess(access.clone())).await;
+        }
+        let recorded = self
+            .run(async |mut held: Held| Ok(with_access(RECORD_ACCESS, Some(access)).fetch_one(&mut *held).await?))
+            .await?;
         Ok(if recorded == 1 { Recording::Recorded } else { Recording::GrantRevoked })
     }
 
     async fn find_access(&self, digest: &Digest<OpaqueAccessToken>) -> StoreResult<Option<(AccessToken, Standing)>> {
-        let find =
-            "SELECT a.token_id, a.client_id, a.grant_id, a.user_id, a.auth_time, a.scope, a.audience, a.issued_at,
-                a.expires_at, (a.grant_id IS NULL OR (g.id IS NOT NULL AND g.revoked_at IS NULL))
-                    AND v.token_id IS NULL AS good
-            FROM access_tokens a LEFT JOIN grants g ON g.id = a.grant_id
-                LEFT JOIN revoked_access_tokens v ON v.token_id = a.token_id
-            WHERE a.digest = $1";
-        let row = self.find_row(|| sqlx::query(find).bind(digest.as_bytes().as_slice())).await?;
-        let found = |row: &PgRow| Ok((access(row)?, standing(row.flag("good")?)));
-        row.as_ref().map(found).transpose()
+        self.ask(FindAccess(*digest)).await
     }
 
     async fn standing(&self, id: &TokenId, grant: Option<&GrantId>) -> StoreResult<Standing> {
-        let good = "SELECT NOT EXISTS (SELECT 1 FROM revoked_access_tokens WHERE token_id = $1)
-            AND ($2::TEXT IS NULL OR EXISTS (SELECT 1 FROM grants WHERE id = $2 AND revoked_at IS NULL))";
-        let good = self
-            .run(async |mut held: Held| {
-                let query = sqlx::query_scalar(good).bind(id.as_str()).bind(grant.map(GrantId::as_str));
-                Ok(query.fetch_one(&mut *held).await?)
-            })
-            .await?;
-        Ok(standing(good))
+        let standing = self.ask(FindStanding { id: id.clone(), grant: grant.cloned() }).await?;
+        standing.ok_or_else(|| corrupt("a token has no standing"))
     }
 
     async fn revoke_access(&self, id: &TokenId, expires_at: Timestamp) -> StoreResult<()> {
@@ -289,7 +168,8 @@ impl TokenStore for Postgres {
 
     async fn find_grant(&self, id: &GrantId) -> StoreResult<Option<Grant>> {
         let find = concat!("SELECT ", grant_columns!(), " FROM grants g WHERE g.id = $1");
-        let row = self.find_row(|| sqlx::query(find).bind(id.as_str())).await?;
+        let query = async |mut held: Held| Ok(sqlx::query(find).bind(id.as_str()).fetch_optional(&mut *held).await?);
+        let row = self.run(query).await?;
         row.as_ref().map(grant).transpose()
     }
 

@@ -1,0 +1,201 @@
+//! Calls that come while others like them are on their way travel together, as one statement.
+//!
+//! A statement costs its way there and back, a commit that waits for the disk, and the server's time to start and end it, whatever
+//! it does; so a burst of calls is cheaper in a few statements than in many. Nobody waits for company: a call goes at once while fewer
+//! than [`LANES`] statements of its kind are under way, and what has come by the time one of them is answered goes with the next.
+//!
+//! 1. A statement for several calls waits for nobody. What somebody else has locked it leaves out, and a call that it leaves out
+//!    is made alone, beside the lanes: so a row that is locked for long delays those who ask for it, and nobody else.
+//! 2. A statement that the server refuses has changed nothing, and each of its calls is made alone: so one that cannot succeed
+//!    fails by itself.
+//! 3. A connection that is lost says nothing about what happened, and everybody in the statement hears that.
+//! 4. Whoever stops waiting before the statement is sent has not asked.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use sqlx::postgres::PgSeverity;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::timeout,
+};
+
+use super::{Held, Postgres, collided, refusal, unavailable};
+use crate::port::store::{StoreError, StoreResult};
+
+/// Statements of one kind that are under way at once: while one is answered the next one is at work.
+const LANES: usize = 2;
+
+/// Calls in one statement.
+const TOGETHER: usize = 64;
+
+/// A call that can be made together with others of its kind.
+pub(super) trait Batched: Sized + Send + Sync + 'static {
+    /// What the caller hears.
+    type Answer: Send + 'static;
+
+    /// Where those of this kind meet.
+    fn batches(store: &Postgres) -> &Batches<Self>;
+
+    /// Whether both can be in one statement.
+    fn goes_with(&self, _other: &Self) -> bool {
+        true
+    }
+
+    /// Makes all calls in one statement that waits for no lock: an answer for each, or `None` for one that is to be made alone.
+    fn together(calls: &[Self], held: &mut Held)
+    -> impl Future<Output = StoreResult<Vec<Option<Self::Answer>>>> + Send;
+
+    /// Makes this call, and waits for whatever it has to.
+    fn alone(&self, store: &Postgres) -> impl Future<Output = StoreResult<Self::Answer>> + Send;
+}
+
+/// A call whose caller waits.
+struct Pending<C: Batched> {
+    call: C,
+    tell: oneshot::Sender<StoreResult<C::Answer>>,
+}
+
+/// Where calls of one kind meet.
+pub(super) struct Batches<C: Batched> {
+    waiting: Mutex<VecDeque<Pending<C>>>,
+    /// Taken and given back only under the lock of `waiting`, so that no call is left behind by a lane that ends.
+    lanes: Arc<Semaphore>,
+}
+
+impl<C: Batched> Default for Batches<C> {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), lanes: Arc::new(Semaphore::new(LANES)) }
+    }
+}
+
+impl<C: Batched> Batches<C> {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Pending<C>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lines up, and returns the lane that has to be set in motion, if one is free.
+    fn line_up(&self, pending: Pending<C>) -> Option<OwnedSemaphorePermit> {
+        let mut waiting = self.waiting();
+        waiting.push_back(pending);
+        Arc::clone(&self.lanes).try_acquire_owned().ok()
+    }
+
+    /// Keeps the lane if anybody waits for it.
+    fn keep(&self, lane: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+        let waiting = self.waiting();
+        let kept = (!waiting.is_empty()).then_some(lane);
+        drop(waiting);
+        kept
+    }
+
+    /// Calls that can go together, of those whose callers still wait; the others stay in line.
+    fn take(&self) -> Vec<Pending<C>> {
+        let mut waiting = self.waiting();
+        let mut taken: Vec<Pending<C>> = Vec::new();
+        let mut later = VecDeque::new();
+        while taken.len() < TOGETHER
+            && let Some(next) = waiting.pop_front()
+        {
+            if next.tell.is_closed() {
+                continue;
+            }
+            if taken.iter().all(|other| next.call.goes_with(&other.call)) {
+                taken.push(next);
+            } else {
+                later.push_back(next);
+            }
+        }
+        later.append(&mut waiting);
+        *waiting = later;
+        taken
+    }
+}
+
+impl Postgres {
+    /// Makes a call, together with others of its kind if that is quicker. Bounded in time.
+    pub(super) async fn ask<C: Batched>(&self, call: C) -> StoreResult<C::Answer> {
+        let (tell, heard) = oneshot::channel();
+        if let Some(lane) = C::batches(self).line_up(Pending { call, tell }) {
+            tokio::spawn(run::<C>(self.clone(), lane));
+        }
+        match timeout(self.patience, heard).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(unavailable("the call was abandoned")),
+            Err(_) => Err(unavailable("Postgres does not answer in time")),
+        }
+    }
+}
+
+/// Makes calls until nobody waits.
+async fn run<C: Batched>(store: Postgres, mut lane: OwnedSemaphorePermit) {
+    let batches = C::batches(&store);
+    while let Some(kept) = batches.keep(lane) {
+        lane = kept;
+        // Calls that come while this waits for a connection are in time.
+        match store.hold().await {
+            Ok(held) => make(&store, held, batches.take()).await,
+            // Each of those who wait would wait as long for the same.
+            Err(error) => fail(std::mem::take(&mut *batches.waiting()), &error),
+        }
+    }
+}
+
+async fn make<C: Batched>(store: &Postgres, held: Held, pending: Vec<Pending<C>>) {
+    if pending.is_empty() {
+        return;
+    }
+    let (calls, tell): (Vec<C>, Vec<_>) = pending.into_iter().map(|Pending { call, tell }| (call, tell)).unzip();
+    let answers = store.run_with(held, async |mut held: Held| C::together(&calls, &mut held).await).await;
+    let one = calls.len() == 1;
+    let pending = calls.into_iter().zip(tell).map(|(call, tell)| Pending { call, tell });
+    match answers {
+        Ok(answers) => {
+            for (pending, answer) in pending.zip(answers) {
+                match answer {
+                    // Nobody may be listening any more; that is their right.
+                    Some(answer) => drop(pending.tell.send(Ok(answer))),
+                    None => alone(store, pending),
+                }
+            }
+        }
+        Err(error) if is_refused(&error) && !(one && collided(&error)) => {
+            pending.for_each(|pending| alone(store, pending));
+        }
+        Err(error) => fail(pending, &error),
+    }
+}
+
+/// Makes a call beside the lanes, for as long as its caller waits.
+fn alone<C: Batched>(store: &Postgres, Pending { call, mut tell }: Pending<C>) {
+    let store = store.clone();
+    tokio::spawn(async move {
+        let answer = tokio::select! {
+            answer = call.alone(&store) => answer,
+            () = tell.closed() => return,
+        };
+        let _ = tell.send(answer);
+    });
+}
+
+fn fail<C: Batched>(calls: impl IntoIterator<Item = Pending<C>>, error: &StoreError) {
+    let why = match error {
+        StoreError::Unavailable(cause) => cause.to_string(),
+        StoreError::Corrupt(why) => why.clone(),
+    };
+    for Pending { tell, .. } in calls {
+        let _ = tell.send(Err(StoreError::Unavailable(why.clone().into())));
+    }
+}
+
+/// Whether the server has answered that it did not do it, or what it answered cannot be read. One that ends the connection with
+/// its answer may have done it.
+fn is_refused(error: &StoreError) -> bool {
+    match error {
+        StoreError::Corrupt(_) => true,
+        StoreError::Unavailable(_) => refusal(error).is_some_and(|error| error.severity() == PgSeverity::Error),
+    }
+}
