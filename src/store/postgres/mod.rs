@@ -150,7 +150,8 @@ impl Postgres {
     }
 
     async fn hold(&self) -> StoreResult<Held> {
-        let connection = self.pool.acquire().await?;
+        // A future has room for its largest part, and is moved with it by everybody above.
+        let connection = Box::pin(self.pool.acquire()).await?;
         Ok(Held { connection, deadline: Instant::now() + self.bound, spoiled: false })
     }
 

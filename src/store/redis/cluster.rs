@@ -205,7 +205,7 @@ struct View {
     is_whole: bool,
 }
 
-async fn view(way: &Standalone, node: &Node) -> RedisResult<View> {
+async fn view(way: &Arc<Standalone>, node: &Node) -> RedisResult<View> {
     let [mut slots, mut info] = [(); 2].map(|()| cmd("CLUSTER"));
     slots.arg("SLOTS");
     info.arg("INFO");

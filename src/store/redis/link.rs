@@ -4,7 +4,8 @@
 //! here repeats what may have arrived. Safe to repeat, and repeated, are commands that a cluster redirected (they were not
 //! run) and, for whoever says that a call only reads, calls whose connection broke.
 //!
-//! Standalone: one connection that all calls share. It is replaced as soon as it is known to be broken, by the first call that
+//! Standalone: one connection that all calls share. Calls that come in the same moment are written to it together, because a system call
+//! for each would cost both sides more than most commands do. The connection is replaced as soon as it is known to be broken, by the first call that
 //! needs it; calls that come meanwhile wait for that one attempt and share its outcome, so that a server that is down costs
 //! each of them one `connect_timeout` at most and does not make them queue up. It is also replaced when the server says that it is
 //! a replica now. The manager that comes with the crate is not
@@ -16,7 +17,7 @@ use std::{
     future::Future,
     io,
     sync::{
-        Arc,
+        Arc, Mutex as StdMutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -28,7 +29,8 @@ use ::redis::{
     aio::{MultiplexedConnection, SendError},
 };
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, oneshot},
+    task::yield_now,
     time::{Instant, timeout},
 };
 
@@ -55,7 +57,7 @@ pub(super) enum Repeat {
 
 /// Where calls go.
 pub(super) enum Link {
-    Standalone(Box<Standalone>),
+    Standalone(Arc<Standalone>),
     Cluster(Box<Cluster>),
 }
 
@@ -75,7 +77,7 @@ impl Link {
     /// A way to the same place with connections of its own.
     pub(super) fn another(&self) -> Self {
         match self {
-            Self::Standalone(standalone) => Self::Standalone(Box::new(standalone.another())),
+            Self::Standalone(standalone) => Self::Standalone(Arc::new(standalone.another())),
             Self::Cluster(cluster) => Self::Cluster(Box::new(cluster.another())),
         }
     }
@@ -89,9 +91,10 @@ impl Link {
     }
 
     async fn send_once(&self, key: &[u8], commands: &[Cmd]) -> RedisResult<Vec<Value>> {
+        // In boxes, because they are large: a future has room for its largest part, and is moved with it by everybody above.
         match self {
-            Self::Standalone(standalone) => standalone.send_in_time(commands).await,
-            Self::Cluster(cluster) => cluster.send_in_time(key, commands).await,
+            Self::Standalone(standalone) => Box::pin(standalone.send_in_time(commands)).await,
+            Self::Cluster(cluster) => Box::pin(cluster.send_in_time(key, commands)).await,
         }
     }
 }
@@ -159,8 +162,16 @@ impl Connector {
     /// A way to a node; nothing is sent on it yet.
     pub(super) fn standalone(&self, node: &Node) -> RedisResult<Standalone> {
         let (client, configuration) = (self.client(node)?, self.configuration());
-        let (attempts, demotions) = (AtomicU64::new(0), Arc::default());
-        Ok(Standalone { client, configuration, bound: self.bound(), attempts, place: Mutex::default(), demotions })
+        Ok(Standalone {
+            client,
+            configuration,
+            bound: self.bound(),
+            // Whoever waits for replicas should not wait for those of others.
+            line: self.address.wait.is_none().then(Line::default),
+            attempts: AtomicU64::new(0),
+            place: Mutex::default(),
+            demotions: Arc::default(),
+        })
     }
 }
 
@@ -170,11 +181,21 @@ pub(super) struct Standalone {
     configuration: AsyncConnectionConfig,
     /// See [`Connector::bound`].
     bound: Duration,
+    /// Where calls meet that are written together; `None` if each goes by itself.
+    line: Option<Line>,
     /// Attempts to connect that have come to an end.
     attempts: AtomicU64,
     place: Mutex<Place>,
     /// How often the server turned out not to be a master any more. All ways to it share this.
     demotions: Arc<AtomicU64>,
+}
+
+type Line = StdMutex<Vec<Pending>>;
+
+/// Commands of one call, whose caller waits.
+struct Pending {
+    commands: Vec<Cmd>,
+    tell: oneshot::Sender<RedisResult<Vec<Value>>>,
 }
 
 #[derive(Default)]
@@ -196,16 +217,64 @@ struct Current {
 impl Standalone {
     fn another(&self) -> Self {
         let (client, configuration) = (self.client.clone(), self.configuration.clone());
-        let (attempts, demotions) = (AtomicU64::new(0), Arc::clone(&self.demotions));
-        Self { client, configuration, bound: self.bound, attempts, place: Mutex::default(), demotions }
+        Self {
+            client,
+            configuration,
+            bound: self.bound,
+            line: self.line.as_ref().map(|_| Line::default()),
+            attempts: AtomicU64::new(0),
+            place: Mutex::default(),
+            demotions: Arc::clone(&self.demotions),
+        }
     }
 
     /// Sends commands in this order, with nothing in between. Bounded in time.
-    pub(super) async fn send_in_time(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
+    pub(super) async fn send_in_time(self: &Arc<Self>, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         within(self.bound, self.send(commands)).await.map_err(unless_torn)
     }
 
-    async fn send(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
+    async fn send(self: &Arc<Self>, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
+        let Some(line) = &self.line else { return self.write(commands).await };
+        let (tell, heard) = oneshot::channel();
+        let is_first = {
+            let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
+            line.push(Pending { commands: commands.to_vec(), tell });
+            line.len() == 1
+        };
+        if is_first {
+            let this = Arc::clone(self);
+            tokio::spawn(async move {
+                // Whoever is about to call does so first.
+                yield_now().await;
+                this.write_line().await;
+            });
+        }
+        heard.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::BrokenPipe).into()))
+    }
+
+    /// Sends what has been waiting, of those whose callers still do.
+    async fn write_line(&self) {
+        let Some(line) = &self.line else { return };
+        let mut pending = std::mem::take(&mut *line.lock().unwrap_or_else(PoisonError::into_inner));
+        pending.retain(|pending| !pending.tell.is_closed());
+        let mut all = Vec::new();
+        let mut callers = Vec::with_capacity(pending.len());
+        for Pending { mut commands, tell } in pending {
+            callers.push((commands.len(), tell));
+            all.append(&mut commands);
+        }
+        if all.is_empty() {
+            return;
+        }
+        let mut answers = self.write(&all).await.map(Vec::into_iter);
+        for (count, tell) in callers {
+            let answer = answers.as_mut().map(|answers| answers.take(count).collect()).map_err(|error| error.clone());
+            // Nobody may be listening any more; that is their right.
+            let _ = tell.send(answer);
+        }
+    }
+
+    async fn write(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         let Current { mut connection, broken, since, demotions } = self.connection().await?;
         let answers = match commands {
             [command] => connection.send_packed_command(command).await.map(|answer| vec![answer]),
@@ -241,7 +310,7 @@ impl Standalone {
             return Err(failure.clone());
         }
         place.current = None;
-        let attempt = self.connect_anew().await;
+        let attempt = Box::pin(self.connect_anew()).await;
         self.attempts.fetch_add(1, Ordering::AcqRel);
         place.failure = attempt.as_ref().err().cloned();
         place.current = attempt.as_ref().ok().cloned();

@@ -278,9 +278,9 @@ async fn connect(address: &Address) -> Result<(Link, Connector), OpenError> {
     let connector = Connector { address: address.clone(), tls };
     let mut last = None;
     for node in connector.seeds() {
-        let standalone = connector.standalone(node).map_err(unusable)?;
+        let standalone = Arc::new(connector.standalone(node).map_err(unusable)?);
         match survey::survey(&standalone).await {
-            Ok(false) => return Ok((Link::Standalone(Box::new(standalone)), connector)),
+            Ok(false) => return Ok((Link::Standalone(standalone), connector)),
             Ok(true) if address.database != 0 => return Err(unusable("a cluster has no other database than 0")),
             Ok(true) => {
                 let cluster = Cluster::open(connector.clone()).await.map_err(unusable)?;

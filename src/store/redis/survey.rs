@@ -1,6 +1,6 @@
 //! What kind of server this is, and whether it keeps what it is given.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use ::redis::{Cmd, Value, cmd};
 
@@ -11,7 +11,7 @@ use crate::store::OpenError;
 const OLDEST: u32 = 7;
 
 /// Whether the server is part of a cluster. Refuses one that is too old, and warns about one that may forget.
-pub(super) async fn survey(server: &Standalone) -> Result<bool, OpenError> {
+pub(super) async fn survey(server: &Arc<Standalone>) -> Result<bool, OpenError> {
     // All of it: an old server knows no list of sections, and is to be told what is wrong with it.
     let info = ask(server, cmd("INFO")).await.map_err(unusable)?;
     let text: String = ::redis::from_redis_value(info).map_err(unusable)?;
@@ -44,13 +44,13 @@ pub(super) async fn survey(server: &Standalone) -> Result<bool, OpenError> {
 }
 
 /// `None` where asking is forbidden, as it is at many hosts.
-async fn settings(server: &Standalone) -> Option<HashMap<String, String>> {
+async fn settings(server: &Arc<Standalone>) -> Option<HashMap<String, String>> {
     let mut get = cmd("CONFIG");
     get.arg("GET").arg("save");
     ::redis::from_redis_value(ask(server, get).await.ok()?).ok()
 }
 
-async fn ask(server: &Standalone, command: Cmd) -> ::redis::RedisResult<Value> {
+async fn ask(server: &Arc<Standalone>, command: Cmd) -> ::redis::RedisResult<Value> {
     let answers = server.send_in_time(&[command]).await?;
     answers.into_iter().next().unwrap_or(Value::Nil).extract_error()
 }
