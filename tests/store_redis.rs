@@ -274,6 +274,53 @@ async fn a_server_that_does_not_answer_is_unavailable_in_time_and_answers_later(
     assert!(stores.tokens.find_grant(&grant_id("a")).await.unwrap().unwrap().is_active());
 }
 
+/// How often the server has found something to read, on any connection.
+async fn reads(server: &PrivateRedis) -> u64 {
+    let info: String = ask(server, &["INFO", "stats"]).await;
+    let reads = info.lines().find_map(|line| line.strip_prefix("total_reads_processed:")).unwrap();
+    reads.trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn calls_that_come_in_the_same_moment_are_written_together_and_each_has_its_own_answer() {
+    let server = PrivateRedis::start(&[]);
+    let stores = open(&server.url()).await;
+    for number in 0..20 {
+        stores.tokens.open_grant(&grant(&number.to_string()), &code(&number.to_string())).await.unwrap();
+    }
+    let before = reads(&server).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let stores = stores.clone();
+        calls.spawn(async move {
+            let name = (number % 40).to_string();
+            let found = stores.tokens.find_grant(&grant_id(&name)).await.unwrap();
+            (found.map(|grant| grant.id), (number % 40 < 20).then(|| grant_id(&name)))
+        });
+    }
+    for (found, expected) in calls.join_all().await {
+        assert_eq!(found, expected);
+    }
+    let reads = reads(&server).await - before;
+    assert!(reads < 20, "{reads} reads for 200 calls");
+}
+
+/// In the same moment: nothing has been written when the caller leaves.
+#[tokio::test]
+async fn a_call_whose_caller_left_before_it_was_written_is_not_made() {
+    let server = PrivateRedis::start(&[]);
+    let stores = open(&server.url()).await;
+    redeemed(&stores, "a").await;
+    let verified = verified_refresh(&stores, "a").await;
+    {
+        let issue = issue("b", "a");
+        let mut call = pin!(stores.tokens.rotate(&verified, b"sealed", &issue, at(2)));
+        assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    stores.tokens.ping().await.unwrap();
+    assert_eq!(rotate(&stores, "a", "c", "a").await.unwrap(), Rotation::Rotated);
+}
+
 /// The change may have been made; but whoever asked for it is not told that it was.
 #[tokio::test]
 async fn a_change_that_no_replica_confirms_is_unavailable() {
