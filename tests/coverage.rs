@@ -148,10 +148,22 @@ fn every_file_of_endpoint_tests_is_compiled() {
     }
 }
 
+fn implementation() -> String {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("IMPLEMENTATION.md");
+    fs::read_to_string(document).expect("IMPLEMENTATION.md")
+}
+
+#[test]
+fn every_section_of_the_implementation_is_there_once() {
+    let document = implementation();
+    let mut seen = BTreeSet::new();
+    let twice: Vec<_> = document.lines().filter(|line| line.starts_with("## ") && !seen.insert(*line)).collect();
+    assert!(twice.is_empty(), "there twice: {twice:?}");
+}
+
 /// `binary module::name`, or with a `*` in the name, as the traceability of `IMPLEMENTATION.md` writes them.
 fn claimed_tests() -> Vec<String> {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("IMPLEMENTATION.md");
-    let text = fs::read_to_string(document).expect("IMPLEMENTATION.md");
+    let text = implementation();
     let (_, table) = text.split_once("\n## Traceability").expect("the traceability");
     let quoted = table.split('`').skip(1).step_by(2);
     quoted.filter(|text| text.contains(' ') && !text.contains('/')).map(str::to_owned).collect()

@@ -771,6 +771,23 @@ async fn statements_are_planned_once_and_for_large_tables() {
     assert_eq!(seen, ["force_generic_plan", "off", "off", "off"]);
 }
 
+/// The word of an engine that does not know, and of poolers that lost their server: after a second try a redemption would look like a
+/// replay.
+#[tokio::test]
+async fn a_call_whose_outcome_nobody_knows_is_not_tried_again() {
+    for code in ["40003", "08006", "XX000"] {
+        let database = engines::postgres_database().await;
+        let stores = Stores::open(&database.url).await.unwrap();
+        let parents = redeemed_grants(&stores, 10).await;
+        before_each_rotation(&database.url, &format!("RAISE EXCEPTION USING ERRCODE = '{code}'")).await;
+        let outcomes = rotate_all(&stores, parents).await;
+        assert!(outcomes.iter().all(is_unavailable), "{code}: {outcomes:?}");
+        // The first row of a statement is its last.
+        let statements = attempts(&database.url).await;
+        assert!(statements < 5, "{code}: {statements} statements for 10 calls");
+    }
+}
+
 // The schema ------------------------------------------------------------------------------------------------------------
 
 #[tokio::test(flavor = "multi_thread")]

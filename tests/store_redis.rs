@@ -321,6 +321,21 @@ async fn a_call_whose_caller_left_before_it_was_written_is_not_made() {
     assert_eq!(rotate(&stores, "a", "c", "a").await.unwrap(), Rotation::Rotated);
 }
 
+#[tokio::test]
+async fn a_call_whose_caller_left_while_the_store_was_connecting_is_not_made() {
+    let server = PrivateRedis::start(&[]);
+    let stores = open(&server.url()).await;
+    redeemed(&stores, "a").await;
+    let verified = verified_refresh(&stores, "a").await;
+    let _: i64 = ask(&server, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    server.signal("STOP");
+    // The server's machine accepts the connection, the server does not answer.
+    assert!(hang_up(stores.tokens.rotate(&verified, b"sealed", &issue("b", "a"), at(2)), 50).await.is_none());
+    server.signal("CONT");
+    stores.tokens.ping().await.unwrap();
+    assert_eq!(rotate(&stores, "a", "c", "a").await.unwrap(), Rotation::Rotated);
+}
+
 /// The change may have been made; but whoever asked for it is not told that it was.
 #[tokio::test]
 async fn a_change_that_no_replica_confirms_is_unavailable() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row};
 
 use super::{
     End, Held, Postgres, audit, clients,
@@ -22,9 +22,8 @@ use crate::{
 #[async_trait]
 impl Archive for Postgres {
     async fn count(&self, kind: EntryKind) -> StoreResult<u64> {
-        let count: i64 = self
-            .run(async |mut held: Held| Ok(parts::count(kind).build_query_scalar().fetch_one(&mut *held).await?))
-            .await?;
+        let counted = self.survey(move || parts::count(kind)).await?;
+        let count: i64 = counted.first().ok_or_else(|| corrupt("no count"))?.try_get(0)?;
         u64::try_from(count).map_err(corrupt)
     }
 

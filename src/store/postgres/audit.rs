@@ -49,11 +49,8 @@ impl AuditStore for Postgres {
     }
 
     async fn list(&self, filter: &Filter, page: Page<EntryId>) -> StoreResult<Vec<Entry>> {
-        let rows = self.run(async |mut held: Held| {
-            // Not kept: there are as many statements as combinations of conditions.
-            Ok(listing(filter, &page).build().persistent(false).fetch_all(&mut *held).await?)
-        });
-        rows.await?.iter().map(audit_entry).collect()
+        let filter = filter.clone();
+        self.survey(move || listing(&filter, &page)).await?.iter().map(audit_entry).collect()
     }
 
     async fn turns(&self, instance: &str, limit: u32) -> StoreResult<Vec<Entry>> {

@@ -4,11 +4,11 @@
 //! it does; so a burst of calls is cheaper in a few statements than in many. Nobody waits for company: a call goes at once while fewer
 //! than [`LANES`] statements of its kind are under way, and what has come by the time one of them is answered goes with the next.
 //!
-//! 1. A statement for several calls waits for nobody. What somebody else has locked it leaves out, and a call that it leaves out
+//! 1. A statement for several calls does not wait for grants. One that somebody else has it leaves out, and a call that it leaves out
 //!    is made alone, beside the lanes: so a row that is locked for long delays those who ask for it, and nobody else.
-//! 2. A statement that the server refuses has changed nothing, and each of its calls is made alone: so one that cannot succeed
-//!    fails by itself.
-//! 3. A connection that is lost says nothing about what happened, and everybody in the statement hears that.
+//! 2. A statement that cannot be carried out, e.g. because of a constraint, has changed nothing, and each of its calls is made alone: so
+//!    one that cannot succeed fails by itself.
+//! 3. Any other failure may be one of the connection, which says nothing about what happened, and everybody in the statement hears that.
 //! 4. Whoever stops waiting before the statement is sent has not asked.
 
 use std::{
@@ -17,13 +17,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use sqlx::postgres::PgSeverity;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
 
-use super::{Held, Postgres, collided, refusal, unavailable};
+use super::{Held, Postgres, collided, unavailable};
 use crate::port::store::{StoreError, StoreResult};
 
 /// Statements of one kind that are under way at once: while one is answered the next one is at work.
@@ -45,7 +44,7 @@ pub(super) trait Batched: Sized + Send + Sync + 'static {
         true
     }
 
-    /// Makes all calls in one statement that waits for no lock: an answer for each, or `None` for one that is to be made alone.
+    /// Makes all calls in one statement that waits for no grant: an answer for each, or `None` for one that is to be made alone.
     fn together(calls: &[Self], held: &mut Held)
     -> impl Future<Output = StoreResult<Vec<Option<Self::Answer>>>> + Send;
 
@@ -53,10 +52,12 @@ pub(super) trait Batched: Sized + Send + Sync + 'static {
     fn alone(&self, store: &Postgres) -> impl Future<Output = StoreResult<Self::Answer>> + Send;
 }
 
+type Caller<C> = oneshot::Sender<StoreResult<<C as Batched>::Answer>>;
+
 /// A call whose caller waits.
 struct Pending<C: Batched> {
     call: C,
-    tell: oneshot::Sender<StoreResult<C::Answer>>,
+    tell: Caller<C>,
 }
 
 /// Where calls of one kind meet.
@@ -92,10 +93,10 @@ impl<C: Batched> Batches<C> {
         kept
     }
 
-    /// Calls that can go together, of those whose callers still wait; the others stay in line.
-    fn take(&self) -> Vec<Pending<C>> {
+    /// Adds those in line that can go with `taken`, and leaves out whoever does not wait any more.
+    fn fill(&self, taken: &mut Vec<Pending<C>>) {
+        taken.retain(|pending| !pending.tell.is_closed());
         let mut waiting = self.waiting();
-        let mut taken: Vec<Pending<C>> = Vec::new();
         let mut later = VecDeque::new();
         while taken.len() < TOGETHER
             && let Some(next) = waiting.pop_front()
@@ -111,7 +112,6 @@ impl<C: Batched> Batches<C> {
         }
         later.append(&mut waiting);
         *waiting = later;
-        taken
     }
 }
 
@@ -135,11 +135,18 @@ async fn run<C: Batched>(store: Postgres, mut lane: OwnedSemaphorePermit) {
     let batches = C::batches(&store);
     while let Some(kept) = batches.keep(lane) {
         lane = kept;
-        // Calls that come while this waits for a connection are in time.
+        let mut calls = Vec::new();
+        batches.fill(&mut calls);
+        if calls.is_empty() {
+            continue;
+        }
         match store.hold().await {
-            Ok(held) => make(&store, held, batches.take()).await,
-            // Each of those who wait would wait as long for the same.
-            Err(error) => fail(std::mem::take(&mut *batches.waiting()), &error),
+            Ok(held) => {
+                // Calls that came while this waited for a connection are in time.
+                batches.fill(&mut calls);
+                make(&store, held, calls).await;
+            }
+            Err(error) => fail(calls.into_iter().map(|pending| pending.tell), &error),
         }
     }
 }
@@ -148,54 +155,52 @@ async fn make<C: Batched>(store: &Postgres, held: Held, pending: Vec<Pending<C>>
     if pending.is_empty() {
         return;
     }
-    let (calls, tell): (Vec<C>, Vec<_>) = pending.into_iter().map(|Pending { call, tell }| (call, tell)).unzip();
+    let (calls, callers): (Vec<C>, Vec<_>) = pending.into_iter().map(|Pending { call, tell }| (call, tell)).unzip();
     let answers = store.run_with(held, async |mut held: Held| C::together(&calls, &mut held).await).await;
     let one = calls.len() == 1;
-    let pending = calls.into_iter().zip(tell).map(|(call, tell)| Pending { call, tell });
+    let calls = calls.into_iter().zip(callers);
     match answers {
         Ok(answers) => {
-            for (pending, answer) in pending.zip(answers) {
+            for ((call, tell), answer) in calls.zip(answers) {
                 match answer {
                     // Nobody may be listening any more; that is their right.
-                    Some(answer) => drop(pending.tell.send(Ok(answer))),
-                    None => alone(store, pending),
+                    Some(answer) => drop(tell.send(Ok(answer))),
+                    None => alone(store, call, tell),
                 }
             }
         }
         Err(error) if is_refused(&error) && !(one && collided(&error)) => {
-            pending.for_each(|pending| alone(store, pending));
+            calls.for_each(|(call, tell)| alone(store, call, tell));
         }
-        Err(error) => fail(pending, &error),
+        Err(error) => fail(calls.map(|(_, tell)| tell), &error),
     }
 }
 
 /// Makes a call beside the lanes, for as long as its caller waits.
-fn alone<C: Batched>(store: &Postgres, Pending { call, mut tell }: Pending<C>) {
+fn alone<C: Batched>(store: &Postgres, call: C, mut caller: Caller<C>) {
     let store = store.clone();
     tokio::spawn(async move {
         let answer = tokio::select! {
+            biased;
+            () = caller.closed() => return,
             answer = call.alone(&store) => answer,
-            () = tell.closed() => return,
         };
-        let _ = tell.send(answer);
+        let _ = caller.send(answer);
     });
 }
 
-fn fail<C: Batched>(calls: impl IntoIterator<Item = Pending<C>>, error: &StoreError) {
+fn fail<T>(callers: impl IntoIterator<Item = oneshot::Sender<StoreResult<T>>>, error: &StoreError) {
     let why = match error {
         StoreError::Unavailable(cause) => cause.to_string(),
         StoreError::Corrupt(why) => why.clone(),
     };
-    for Pending { tell, .. } in calls {
-        let _ = tell.send(Err(StoreError::Unavailable(why.clone().into())));
+    for caller in callers {
+        let _ = caller.send(Err(StoreError::Unavailable(why.clone().into())));
     }
 }
 
-/// Whether the server has answered that it did not do it, or what it answered cannot be read. One that ends the connection with
-/// its answer may have done it.
+/// Whether nothing has happened. Other failures that may pass are not sure to mean that: the word of a pooler that lost its server,
+/// of an engine that does not know (40003), of a server that goes down.
 fn is_refused(error: &StoreError) -> bool {
-    match error {
-        StoreError::Corrupt(_) => true,
-        StoreError::Unavailable(_) => refusal(error).is_some_and(|error| error.severity() == PgSeverity::Error),
-    }
+    matches!(error, StoreError::Corrupt(_)) || collided(error)
 }

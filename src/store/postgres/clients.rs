@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::{
-    PgConnection,
+    PgConnection, QueryBuilder,
     postgres::{PgArguments, PgRow},
     query::Query,
 };
@@ -192,20 +192,14 @@ impl ClientStore for Postgres {
     }
 
     async fn reapable(&self, rule: ReapRule, limit: u32) -> StoreResult<Vec<Client>> {
-        let reapable = concat!(
-            "SELECT ",
-            client_columns!(),
-            " FROM clients c WHERE c.provenance = 'dynamic'
-                AND ((c.last_used_at IS NULL AND c.created_at < $1) OR c.last_used_at < $2)
-            ORDER BY c.id LIMIT $3"
-        );
-        let found = self
-            .run(async |mut held: Held| {
-                let query = sqlx::query(reapable).bind(rule.never_used_before.unix()).bind(rule.idle_before.unix());
-                Ok(query.bind(rows(limit)).fetch_all(&mut *held).await?)
-            })
-            .await?;
-        clients(&found)
+        let reapable = move || {
+            let mut query = QueryBuilder::new(concat!("SELECT ", client_columns!(), " FROM clients c"));
+            query.push(" WHERE c.provenance = 'dynamic' AND ((c.last_used_at IS NULL AND c.created_at < ");
+            query.push_bind(rule.never_used_before.unix()).push(") OR c.last_used_at < ");
+            query.push_bind(rule.idle_before.unix()).push(") ORDER BY c.id LIMIT ").push_bind(rows(limit));
+            query
+        };
+        clients(&self.survey(reapable).await?)
     }
 
     async fn reap(&self, client: &Client, reason: Removal, now: Timestamp) -> StoreResult<bool> {

@@ -42,9 +42,9 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, Connection, Executor, PgConnection, PgPool,
+    AssertSqlSafe, Connection, Executor, PgConnection, PgPool, QueryBuilder,
     pool::PoolConnection,
-    postgres::{PgDatabaseError, PgPoolOptions},
+    postgres::{PgPoolOptions, PgRow},
 };
 use tokio::{
     sync::oneshot,
@@ -205,6 +205,22 @@ impl Postgres {
         heard.await.map_err(|_| unavailable("the transaction was abandoned"))?
     }
 
+    /// Asks what has to look through many rows: planned for its own values, and reading whole tables where that is best.
+    async fn survey<F>(&self, question: F) -> StoreResult<Vec<PgRow>>
+    where
+        F: Fn() -> QueryBuilder<sqlx::Postgres> + Send + Sync + 'static,
+    {
+        self.transaction(move |connection| {
+            let mut question = question();
+            Box::pin(async move {
+                connection.execute(PLANS_FOR_MANY_ROWS).await?;
+                // Not kept: it would be planned for whatever is asked the next time.
+                Ok(End::Commit(question.build().persistent(false).fetch_all(connection).await?))
+            })
+        })
+        .await
+    }
+
     /// Whether the server answers, and would let us write.
     async fn ping_server(&self) -> StoreResult<()> {
         let read_only: String = self
@@ -291,13 +307,9 @@ fn unavailable(why: &'static str) -> StoreError {
 
 /// Whether the server undid everything because somebody else was in the way: serialization failure, deadlock.
 fn collided(error: &StoreError) -> bool {
-    refusal(error).is_some_and(|error| matches!(error.code(), "40001" | "40P01"))
-}
-
-/// What the server said, if the same call may work another time.
-fn refusal(error: &StoreError) -> Option<&PgDatabaseError> {
-    let StoreError::Unavailable(cause) = error else { return None };
-    cause.downcast_ref::<sqlx::Error>()?.as_database_error()?.try_downcast_ref()
+    let StoreError::Unavailable(cause) = error else { return false };
+    let error = cause.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    error.and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "40001" | "40P01"))
 }
 
 /// Waits a moment of its own, so that those who collided do not meet again.
@@ -312,13 +324,17 @@ async fn pause(attempt: u32) {
     tokio::time::sleep(pause).await;
 }
 
-/// Every statement here finds a few rows by an index, and is planned once for each session. Left to itself the planner reads all of a
+/// What requests need is a few rows that an index finds, and is planned once for each session. Left to itself the planner reads all of a
 /// table that it has met while it was small, keeps that plan while the table grows, and plans anew what comes in arrays of different
 /// length. Engines that know none of these settings have no row for them.
 const PLANS: &str = "SELECT set_config(wanted.name, wanted.value, false)
     FROM pg_settings JOIN (VALUES ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'), ('enable_seqscan', 'off'),
         ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('enable_material', 'off')) AS wanted (name, value)
     ON wanted.name = pg_settings.name";
+
+/// For one transaction, what the session had before [`PLANS`].
+const PLANS_FOR_MANY_ROWS: &str = "SELECT set_config(name, reset_val, true) FROM pg_settings WHERE name IN
+    ('plan_cache_mode', 'jit', 'enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_material')";
 
 /// What each session starts with. The driver could send these with its greeting, but not every engine takes them there.
 fn settings(address: &Address, bound: Duration) -> String {

@@ -19,7 +19,7 @@ use crate::{
         refresh::{NewRefresh, VerifiedRefresh},
         time::Timestamp,
     },
-    port::store::{Issue, Redemption, Rotation, StoreResult},
+    port::store::{Issue, Redemption, Rotation, StoreError, StoreResult},
 };
 
 /// What follows a statement `spent` that spent the credential of a grant: records an [`Issue`], parameters 1 to 10 and 14 to
@@ -160,7 +160,8 @@ async fn spend<'q>(
         .bind(sealed);
     let mut spent: Vec<[u8; 32]> = Vec::with_capacity(several.len());
     for row in query.fetch_all(&mut **held).await? {
-        spent.push(row.try_get(0)?);
+        // It has been done by now; nobody may take this for a refusal.
+        spent.push(row.try_get(0).map_err(|error| StoreError::Unavailable(error.into()))?);
     }
     Ok(several.iter().map(|one| spent.contains(&one.digest)).collect())
 }

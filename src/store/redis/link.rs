@@ -46,6 +46,9 @@ const BUFFER: usize = 1_024;
 /// not asked for a new one with every change.
 const DEMOTED: Duration = Duration::from_secs(1);
 
+/// Commands of a call that is written together with others; one that has more would keep their answers waiting.
+const SHORT: usize = 8;
+
 /// Whether a call may be repeated when nobody knows whether it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
@@ -214,6 +217,47 @@ struct Current {
     demotions: u64,
 }
 
+/// Writes what is in line. One that is dropped before, e.g. with its runtime, takes the line along, so that the next call is the first
+/// again.
+struct LineWriter {
+    way: Arc<Standalone>,
+    has_taken: bool,
+}
+
+impl LineWriter {
+    async fn write(mut self) {
+        let connection = self.way.connection().await;
+        // Whoever left while this was connecting has not asked.
+        let pending = self.way.take_line();
+        self.has_taken = true;
+        let mut commands = Vec::new();
+        let mut callers = Vec::with_capacity(pending.len());
+        for Pending { commands: mut of_one, tell } in pending {
+            callers.push((of_one.len(), tell));
+            commands.append(&mut of_one);
+        }
+        let answers = match connection {
+            Ok(_) if commands.is_empty() => return,
+            Ok(connection) => self.way.write(connection, &commands).await,
+            Err(error) => Err(error),
+        };
+        let mut answers = answers.map(Vec::into_iter);
+        for (count, tell) in callers {
+            let answer = answers.as_mut().map(|answers| answers.take(count).collect()).map_err(|error| error.clone());
+            // Nobody may be listening any more; that is their right.
+            let _ = tell.send(answer);
+        }
+    }
+}
+
+impl Drop for LineWriter {
+    fn drop(&mut self) {
+        if !self.has_taken {
+            drop(self.way.take_line());
+        }
+    }
+}
+
 impl Standalone {
     fn another(&self) -> Self {
         let (client, configuration) = (self.client.clone(), self.configuration.clone());
@@ -234,7 +278,9 @@ impl Standalone {
     }
 
     async fn send(self: &Arc<Self>, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
-        let Some(line) = &self.line else { return self.write(commands).await };
+        let Some(line) = self.line.as_ref().filter(|_| commands.len() <= SHORT) else {
+            return self.write(self.connection().await?, commands).await;
+        };
         let (tell, heard) = oneshot::channel();
         let is_first = {
             let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
@@ -242,40 +288,26 @@ impl Standalone {
             line.len() == 1
         };
         if is_first {
-            let this = Arc::clone(self);
+            let writer = LineWriter { way: Arc::clone(self), has_taken: false };
             tokio::spawn(async move {
                 // Whoever is about to call does so first.
                 yield_now().await;
-                this.write_line().await;
+                writer.write().await;
             });
         }
         heard.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::BrokenPipe).into()))
     }
 
-    /// Sends what has been waiting, of those whose callers still do.
-    async fn write_line(&self) {
-        let Some(line) = &self.line else { return };
+    /// Those who have been waiting, unless they do not wait any more.
+    fn take_line(&self) -> Vec<Pending> {
+        let Some(line) = &self.line else { return Vec::new() };
         let mut pending = std::mem::take(&mut *line.lock().unwrap_or_else(PoisonError::into_inner));
         pending.retain(|pending| !pending.tell.is_closed());
-        let mut all = Vec::new();
-        let mut callers = Vec::with_capacity(pending.len());
-        for Pending { mut commands, tell } in pending {
-            callers.push((commands.len(), tell));
-            all.append(&mut commands);
-        }
-        if all.is_empty() {
-            return;
-        }
-        let mut answers = self.write(&all).await.map(Vec::into_iter);
-        for (count, tell) in callers {
-            let answer = answers.as_mut().map(|answers| answers.take(count).collect()).map_err(|error| error.clone());
-            // Nobody may be listening any more; that is their right.
-            let _ = tell.send(answer);
-        }
+        pending
     }
 
-    async fn write(&self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
-        let Current { mut connection, broken, since, demotions } = self.connection().await?;
+    async fn write(&self, current: Current, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
+        let Current { mut connection, broken, since, demotions } = current;
         let answers = match commands {
             [command] => connection.send_packed_command(command).await.map(|answer| vec![answer]),
             several => connection.send_packed_commands(&pipeline(several), 0, several.len()).await,
