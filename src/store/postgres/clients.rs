@@ -7,7 +7,7 @@ use sqlx::{
     query::Query,
 };
 
-use super::{End, Held, Postgres};
+use super::{End, Held, Postgres, look_up::FindClient};
 use crate::{
     domain::{
         client::{Client, ClientEntry, Removal},
@@ -16,7 +16,7 @@ use crate::{
     },
     port::store::{Change, ClientStore, Insertion, Page, ReapRule, Replacement, StoreResult},
     store::{
-        record::{client, corrupt, entry, to_json, word},
+        record::{client, corrupt, to_json, word},
         sql::{limit as rows, version},
     },
 };
@@ -29,6 +29,7 @@ macro_rules! client_columns {
         c.registration_token, c.created_at, c.last_used_at, c.version"
     };
 }
+pub(super) use client_columns;
 
 const INSERT: &str = "INSERT INTO clients (id, name, uri, provenance, status, authentication, secrets, jwks,
         redirect_uris, grant_types, application_type, scope, resources, may_introspect, software_id, software_version,
@@ -124,15 +125,7 @@ impl ClientStore for Postgres {
     }
 
     async fn find(&self, id: &ClientId) -> StoreResult<Option<ClientEntry>> {
-        // One statement, so that a removal at this moment is seen before or after, and not as nothing at all.
-        let find = concat!(
-            "SELECT ",
-            client_columns!(),
-            ", r.reason, r.removed_at FROM (SELECT $1::TEXT AS asked) a
-                LEFT JOIN clients c ON c.id = a.asked LEFT JOIN removed_clients r ON r.id = a.asked"
-        );
-        let query = async |mut held: Held| Ok(sqlx::query(find).bind(id.as_str()).fetch_one(&mut *held).await?);
-        entry(&self.run(query).await?)
+        Ok(self.ask(FindClient(id.clone())).await?.flatten())
     }
 
     async fn replace(&self, client: &Client) -> StoreResult<Replacement> {

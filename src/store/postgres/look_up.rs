@@ -10,19 +10,21 @@ use super::{
     Held, Postgres,
     accounts::user_columns,
     batch::{Batched, Batches},
+    clients::client_columns,
 };
 use crate::{
     domain::{
         access::{AccessToken, Standing},
         account::User,
+        client::ClientEntry,
         code::CodeRecord,
         credential::{AuthorizationCode, Digest, OpaqueAccessToken, RefreshToken},
-        identifier::{GrantId, TokenId, UserId},
+        identifier::{ClientId, GrantId, TokenId, UserId},
         refresh::RefreshRecord,
     },
     port::store::StoreResult,
     store::{
-        record::{Record, access, code, corrupt, refresh, user},
+        record::{Record, access, code, corrupt, entry, refresh, user},
         sql::grant_columns,
     },
 };
@@ -83,6 +85,31 @@ macro_rules! for_keys {
 
 fn by_digest<'q, K: 'q>(statement: &'static str, digests: impl Iterator<Item = &'q Digest<K>>) -> Question<'q> {
     sqlx::query(statement).bind(digests.map(|digest| digest.as_bytes().as_slice()).collect::<Vec<_>>())
+}
+
+/// What is known of the identifier of a client. In one statement, so that a removal at this moment is seen before or after, and not as
+/// nothing at all.
+pub(super) struct FindClient(pub(super) ClientId);
+
+impl LookUp for FindClient {
+    type Found = Option<ClientEntry>;
+
+    fn batches(store: &Postgres) -> &Batches<Self> {
+        &store.together.find_client
+    }
+
+    fn question(keys: &[Self]) -> Question<'_> {
+        let find = for_keys!(
+            concat!(client_columns!(), ", r.reason, r.removed_at"),
+            "TEXT",
+            "LEFT JOIN clients c ON c.id = asked.key LEFT JOIN removed_clients r ON r.id = asked.key"
+        );
+        sqlx::query(find).bind(keys.iter().map(|key| key.0.as_str()).collect::<Vec<_>>())
+    }
+
+    fn read(row: &PgRow) -> StoreResult<Self::Found> {
+        entry(row)
+    }
 }
 
 /// A code with its grant.

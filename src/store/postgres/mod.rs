@@ -55,7 +55,7 @@ pub(super) use self::{address::Address, schema::schema_of};
 use self::{
     batch::Batches,
     family::RecordAccess,
-    look_up::{FindAccess, FindCode, FindRefresh, FindStanding, FindUser},
+    look_up::{FindAccess, FindClient, FindCode, FindRefresh, FindStanding, FindUser},
     spend::{Redeem, Rotate},
 };
 use super::{Migrations, OpenError, measured::PoolUse};
@@ -100,6 +100,7 @@ pub(super) struct Postgres {
 #[derive(Default)]
 struct Together {
     find_access: Batches<FindAccess>,
+    find_client: Batches<FindClient>,
     find_code: Batches<FindCode>,
     find_refresh: Batches<FindRefresh>,
     find_standing: Batches<FindStanding>,
