@@ -52,6 +52,11 @@ pub(super) trait Batched: Sized + Send + Sync + 'static {
     fn alone(&self, store: &Postgres) -> impl Future<Output = StoreResult<Self::Answer>> + Send;
 }
 
+/// One member of each call, for a statement that takes them as arrays.
+pub(super) fn column<'q, C, T>(calls: &'q [C], member: impl Fn(&'q C) -> T) -> Vec<T> {
+    calls.iter().map(member).collect()
+}
+
 type Caller<C> = oneshot::Sender<StoreResult<<C as Batched>::Answer>>;
 
 /// A call whose caller waits.

@@ -7,11 +7,11 @@ use sqlx::{
 
 use super::{
     Held, Postgres,
-    batch::{Batched, Batches},
+    batch::{Batched, Batches, column},
 };
 use crate::{
     domain::{
-        access::{AccessToken, OpaqueRecord, Subject},
+        access::{OpaqueRecord, Subject},
         grant::Grant,
     },
     port::store::{Recording, StoreResult},
@@ -83,13 +83,13 @@ impl Batched for RecordAccess {
         let record = "INSERT INTO access_tokens (digest, token_id, client_id, scope, audience, issued_at, expires_at)
             SELECT * FROM unnest($1::BYTEA[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::BIGINT[], $7::BIGINT[])";
         sqlx::query(record)
-            .bind(calls.iter().map(|call| call.0.digest.as_bytes().as_slice()).collect::<Vec<_>>())
-            .bind(column(calls, |token| token.id.as_str()))
-            .bind(column(calls, |token| token.client_id.as_str()))
-            .bind(column(calls, |token| token.scope.to_string()))
-            .bind(column(calls, |token| token.audience.as_str()))
-            .bind(column(calls, |token| token.issued_at.unix()))
-            .bind(column(calls, |token| token.expires_at.unix()))
+            .bind(column(calls, |call| call.0.digest.as_bytes().as_slice()))
+            .bind(column(calls, |call| call.0.token.id.as_str()))
+            .bind(column(calls, |call| call.0.token.client_id.as_str()))
+            .bind(column(calls, |call| call.0.token.scope.to_string()))
+            .bind(column(calls, |call| call.0.token.audience.as_str()))
+            .bind(column(calls, |call| call.0.token.issued_at.unix()))
+            .bind(column(calls, |call| call.0.token.expires_at.unix()))
             .execute(&mut **held)
             .await?;
         Ok(calls.iter().map(|_| Some(Recording::Recorded)).collect())
@@ -99,10 +99,6 @@ impl Batched for RecordAccess {
         store.run(async |mut held: Held| Ok(access_alone(&self.0).fetch_one(&mut *held).await?)).await?;
         Ok(Recording::Recorded)
     }
-}
-
-fn column<'q, T>(calls: &'q [RecordAccess], member: impl Fn(&'q AccessToken) -> T) -> Vec<T> {
-    calls.iter().map(|call| member(&call.0.token)).collect()
 }
 
 /// Records an access token without looking at its grant.

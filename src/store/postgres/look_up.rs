@@ -9,7 +9,7 @@ use sqlx::{
 use super::{
     Held, Postgres,
     accounts::user_columns,
-    batch::{Batched, Batches},
+    batch::{Batched, Batches, column},
     clients::client_columns,
 };
 use crate::{
@@ -83,10 +83,6 @@ macro_rules! for_keys {
     };
 }
 
-fn by_digest<'q, K: 'q>(statement: &'static str, digests: impl Iterator<Item = &'q Digest<K>>) -> Question<'q> {
-    sqlx::query(statement).bind(digests.map(|digest| digest.as_bytes().as_slice()).collect::<Vec<_>>())
-}
-
 /// What is known of the identifier of a client. In one statement, so that a removal at this moment is seen before or after, and not as
 /// nothing at all.
 pub(super) struct FindClient(pub(super) ClientId);
@@ -104,7 +100,7 @@ impl LookUp for FindClient {
             "TEXT",
             "LEFT JOIN clients c ON c.id = asked.key LEFT JOIN removed_clients r ON r.id = asked.key"
         );
-        sqlx::query(find).bind(keys.iter().map(|key| key.0.as_str()).collect::<Vec<_>>())
+        sqlx::query(find).bind(column(keys, |key| key.0.as_str()))
     }
 
     fn read(row: &PgRow) -> StoreResult<Self::Found> {
@@ -128,7 +124,7 @@ impl LookUp for FindCode {
             "BYTEA",
             "JOIN codes c ON c.digest = asked.key JOIN grants g ON g.id = c.grant_id"
         );
-        by_digest(find, keys.iter().map(|key| &key.0))
+        sqlx::query(find).bind(column(keys, |key| key.0.as_bytes().as_slice()))
     }
 
     fn read(row: &PgRow) -> StoreResult<CodeRecord> {
@@ -157,7 +153,7 @@ impl LookUp for FindRefresh {
             "JOIN refresh_tokens r ON r.digest = asked.key JOIN grants g ON g.id = r.grant_id
                 LEFT JOIN rotations p ON p.parent = r.digest LEFT JOIN rotations s ON s.parent = p.successor"
         );
-        by_digest(find, keys.iter().map(|key| &key.0))
+        sqlx::query(find).bind(column(keys, |key| key.0.as_bytes().as_slice()))
     }
 
     fn read(row: &PgRow) -> StoreResult<RefreshRecord> {
@@ -187,7 +183,7 @@ impl LookUp for FindAccess {
             "JOIN access_tokens a ON a.digest = asked.key LEFT JOIN grants g ON g.id = a.grant_id
                 LEFT JOIN revoked_access_tokens v ON v.token_id = a.token_id"
         );
-        by_digest(find, keys.iter().map(|key| &key.0))
+        sqlx::query(find).bind(column(keys, |key| key.0.as_bytes().as_slice()))
     }
 
     fn read(row: &PgRow) -> StoreResult<(AccessToken, Standing)> {
@@ -215,8 +211,8 @@ impl LookUp for FindStanding {
                 LEFT JOIN revoked_access_tokens v ON v.token_id = asked.token_id
                 LEFT JOIN grants g ON g.id = asked.grant_id";
         sqlx::query(find)
-            .bind(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>())
-            .bind(keys.iter().map(|key| key.grant.as_ref().map(GrantId::as_str)).collect::<Vec<_>>())
+            .bind(column(keys, |key| key.id.as_str()))
+            .bind(column(keys, |key| key.grant.as_ref().map(GrantId::as_str)))
     }
 
     fn read(row: &PgRow) -> StoreResult<Standing> {
@@ -236,7 +232,7 @@ impl LookUp for FindUser {
 
     fn question(keys: &[Self]) -> Question<'_> {
         let find = for_keys!(user_columns!(), "TEXT", "JOIN users u ON u.id = asked.key");
-        sqlx::query(find).bind(keys.iter().map(|key| key.0.as_str()).collect::<Vec<_>>())
+        sqlx::query(find).bind(column(keys, |key| key.0.as_str()))
     }
 
     fn read(row: &PgRow) -> StoreResult<User> {

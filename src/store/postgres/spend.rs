@@ -7,7 +7,7 @@ use sqlx::Row;
 
 use super::{
     Held, Postgres,
-    batch::{Batched, Batches},
+    batch::{Batched, Batches, column},
     family::{Count, insert_access, with_access},
 };
 use crate::{
@@ -164,11 +164,6 @@ async fn spend<'q>(
         spent.push(row.try_get(0).map_err(|error| StoreError::Unavailable(error.into()))?);
     }
     Ok(several.iter().map(|one| spent.contains(&one.digest)).collect())
-}
-
-/// One member of each.
-fn column<C, T>(several: &[C], member: impl Fn(&C) -> T) -> Vec<T> {
-    several.iter().map(member).collect()
 }
 
 /// The exchange of a code.

@@ -120,10 +120,10 @@ fn unless_torn(error: RedisError) -> RedisError {
     if error.kind() == ErrorKind::Parse { io::Error::new(io::ErrorKind::UnexpectedEof, error).into() } else { error }
 }
 
-fn pipeline(commands: &[Cmd]) -> Pipeline {
+fn pipeline(commands: Vec<Cmd>) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(commands.len());
     for command in commands {
-        pipeline.add_command(command.clone());
+        pipeline.add_command(command);
     }
     pipeline
 }
@@ -238,7 +238,7 @@ impl LineWriter {
         }
         let answers = match connection {
             Ok(_) if commands.is_empty() => return,
-            Ok(connection) => self.way.write(connection, &commands).await,
+            Ok(connection) => self.way.write(connection, commands).await,
             Err(error) => Err(error),
         };
         let mut answers = answers.map(Vec::into_iter);
@@ -279,7 +279,7 @@ impl Standalone {
 
     async fn send(self: &Arc<Self>, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         let Some(line) = self.line.as_ref().filter(|_| commands.len() <= SHORT) else {
-            return self.write(self.connection().await?, commands).await;
+            return self.write(self.connection().await?, commands.to_vec()).await;
         };
         let (tell, heard) = oneshot::channel();
         let is_first = {
@@ -306,11 +306,12 @@ impl Standalone {
         pending
     }
 
-    async fn write(&self, current: Current, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
+    async fn write(&self, current: Current, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
         let Current { mut connection, broken, since, demotions } = current;
-        let answers = match commands {
+        let count = commands.len();
+        let answers = match commands.as_slice() {
             [command] => connection.send_packed_command(command).await.map(|answer| vec![answer]),
-            several => connection.send_packed_commands(&pipeline(several), 0, several.len()).await,
+            _ => connection.send_packed_commands(&pipeline(commands), 0, count).await,
         };
         if let Err(error) = &answers
             // After a silence, too: a path that swallows packets does not break a connection by itself.
