@@ -36,7 +36,7 @@ use tower_http::{
     trace::TraceLayer,
 };
 
-use crate::{cores, program::used};
+use crate::cores;
 
 /// What a token says, in bytes; as long as gateward's.
 const CLAIMS: &str = r#"{"iss":"http://localhost:3000","sub":"worker","aud":"https://mcp.example.com/mcp","exp":1750003600,"iat":1750000000,"nbf":1750000000,"jti":"5zDXZsyPjNpcYkbrOtQCjJ","client_id":"worker","scope":"mcp:read"}"#;
@@ -48,7 +48,6 @@ const KEPT: usize = 1 << 16;
 pub(crate) struct Bare {
     pub(crate) address: SocketAddr,
     runtime: Runtime,
-    thread: String,
 }
 
 /// What it does not read from the request.
@@ -81,15 +80,8 @@ impl Bare {
         let address = listener.local_addr().unwrap();
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         let serving = async move { axum::serve(listener, routes).await.unwrap() };
-        let named = async { std::fs::read_link("/proc/thread-self").unwrap().display().to_string() };
-        let thread = runtime.block_on(runtime.spawn(named)).unwrap();
         runtime.spawn(serving);
-        Self { address, runtime, thread: format!("/proc/{thread}/stat") }
-    }
-
-    /// What its thread has worked so far.
-    pub(crate) fn used(&self) -> Duration {
-        used(&self.thread)
+        Self { address, runtime }
     }
 
     pub(crate) fn stop(self) {

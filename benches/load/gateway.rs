@@ -22,11 +22,12 @@ use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::{
     cores,
-    generator::{CONNECTIONS, Figure, ROUNDS, Timing, median, member, ok, post, run},
+    generator::{Asking, CONNECTIONS, Timing, member, ok, post},
     nginx::Nginx,
     program::{Place, Program, basic},
     table::{count, line, millis},
     talk::{Same, boxes},
+    turns::{self, Contender, Measured},
 };
 
 /// What one connection sends again and again.
@@ -45,9 +46,9 @@ struct Ask {
 struct Row {
     name: &'static str,
     /// With all connections.
-    loaded: Figure,
+    loaded: Measured,
     /// With one.
-    alone: Figure,
+    alone: Measured,
     /// The row that it is compared with.
     direct: usize,
 }
@@ -96,25 +97,19 @@ pub(crate) fn measure(timing: Timing) -> Report {
     Report { timing, rows, nginx }
 }
 
-/// Every row, several times in turns.
+/// Every row in turns with the others, with all connections and then with one.
 fn rows(asks: &[Ask], load: &Runtime, timing: Timing) -> Vec<Row> {
     let answer = ok("\"status\":\"ok\"");
-    let mut taken = vec![(Vec::new(), Vec::new()); asks.len()];
-    for _ in 0..ROUNDS {
-        for (Ask { name, address, request, .. }, (loaded, alone)) in asks.iter().zip(&mut taken) {
-            let talks = |count| boxes((0..count).map(|_| Same::new(request.clone())));
-            loaded.push(load.block_on(run(*address, answer, talks(CONNECTIONS), timing)));
-            alone.push(load.block_on(run(*address, answer, talks(1), timing)));
-            eprintln!("{name}: {:.0}/s", loaded.last().unwrap().rate);
-        }
-    }
-    let row = |(ask, (loaded, alone)): (&Ask, (Vec<Figure>, Vec<Figure>))| Row {
-        name: ask.name,
-        loaded: median(loaded, |figure| figure.rate).unwrap(),
-        alone: median(alone, |figure| figure.rate).unwrap(),
-        direct: ask.direct,
+    let measure = |connections: usize| {
+        let asking = |Ask { address, request, .. }: &Ask| {
+            let talks = boxes((0..connections).map(|_| Same::new(request.clone())));
+            Contender { asking: load.block_on(Asking::open(*address, answer, talks)), used: None }
+        };
+        turns::measure(load, &mut asks.iter().map(asking).collect::<Vec<_>>(), timing)
     };
-    asks.iter().zip(taken).map(row).collect()
+    let (loaded, alone) = (measure(CONNECTIONS), measure(1));
+    let rows = asks.iter().zip(loaded).zip(alone);
+    rows.map(|((ask, loaded), alone)| Row { name: ask.name, loaded, alone, direct: ask.direct }).collect()
 }
 
 /// One rule that depends on the message, so that every message is read.
@@ -162,7 +157,7 @@ impl fmt::Display for Report {
         let Timing { warm_up, window } = self.timing;
         writeln!(
             f,
-            "Over loopback, {window:?} for each figure after {warm_up:?} of warm-up, medians of {ROUNDS} in turns. The generator has a core for itself; upstream, \
+            "Over loopback, {window:?} for each figure after {warm_up:?} of warm-up, in turns. The generator has a core for itself; upstream, \
              gateward and nginx (one worker) share the other one, so requests/s count the work of all of them together.\n"
         )?;
         let alone = |what: &str| format!("1 connection: {what}");
@@ -180,11 +175,11 @@ impl fmt::Display for Report {
             let direct = &self.rows[row.direct];
             let micros = |time: Duration| time.as_micros();
             let cells = [
-                count(row.loaded.rate),
-                format!("{:.2}", row.loaded.rate / direct.loaded.rate),
-                format!("{} / {}", millis(row.loaded.p50), millis(row.loaded.p99)),
-                format!("{} / {}", micros(row.alone.p50), micros(row.alone.p99)),
-                (row.alone.p50.as_micros() as i128 - direct.alone.p50.as_micros() as i128).to_string(),
+                count(row.loaded.figure.rate),
+                row.loaded.of(&direct.loaded).to_string(),
+                format!("{} / {}", millis(row.loaded.figure.p50), millis(row.loaded.figure.p99)),
+                format!("{} / {}", micros(row.alone.figure.p50), micros(row.alone.figure.p99)),
+                (row.alone.figure.p50.as_micros() as i128 - direct.alone.figure.p50.as_micros() as i128).to_string(),
             ];
             line(f, row.name, cells.into_iter())?;
         }

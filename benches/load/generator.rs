@@ -68,16 +68,6 @@ pub(crate) struct Figure {
     pub(crate) p99: Duration,
 }
 
-/// How often what is compared is measured: in turns with what it is compared with, because a machine that belongs to others as well
-/// is not the same from one minute to the next. The median counts.
-pub(crate) const ROUNDS: usize = 3;
-
-/// The one in the middle, by its rate.
-pub(crate) fn median<T: Copy>(mut taken: Vec<T>, rate: impl Fn(&T) -> f64) -> Option<T> {
-    taken.sort_by(|a, b| rate(a).total_cmp(&rate(b)));
-    taken.get(taken.len() / 2).copied()
-}
-
 /// A `POST` of a form to the server, as bytes.
 pub(crate) fn post(path: &str, authorization: Option<&str>, form: &str) -> Vec<u8> {
     let authorization = authorization.map(|value| format!("authorization: {value}\r\n")).unwrap_or_default();
@@ -173,19 +163,42 @@ struct Seen {
     ran_dry: Option<u32>,
 }
 
-/// Asks on one connection for each of `talks`, all at once. Stops the bench at any answer that is not as expected.
-pub(crate) async fn run(address: SocketAddr, expected: Expected, talks: Vec<Box<dyn Talk>>, timing: Timing) -> Figure {
-    let mut connections = Vec::new();
-    for talk in talks {
-        connections.push((Connection::open(address).await, talk));
+/// Who asks one server: somebody on each of its connections, all at once. Stops the bench at any answer that is not as expected.
+pub(crate) struct Asking {
+    expected: Expected,
+    conversations: Vec<(Connection, Box<dyn Talk>)>,
+}
+
+/// What was answered while it counted.
+#[derive(Clone)]
+pub(crate) struct Turn {
+    /// How long each answer took, in microseconds.
+    pub(crate) took: Vec<u32>,
+    pub(crate) whole: Duration,
+}
+
+impl Asking {
+    /// Opens a connection for each of `talks`.
+    pub(crate) async fn open(address: SocketAddr, expected: Expected, talks: Vec<Box<dyn Talk>>) -> Self {
+        let mut conversations = Vec::new();
+        for talk in talks {
+            conversations.push((Connection::open(address).await, talk));
+        }
+        Self { expected, conversations }
     }
-    let (start, whole) = (now(), timing.warm_up + timing.window);
-    let mut tasks = JoinSet::new();
-    for (connection, talk) in connections {
-        tasks.spawn(converse(connection, talk, expected, start, whole));
+
+    /// Asks for as long as `timing` says; `None` if there was nothing left to ask before anything counted.
+    pub(crate) async fn turn(&mut self, timing: Timing) -> Option<Turn> {
+        let (start, whole) = (now(), timing.warm_up + timing.window);
+        let mut tasks = JoinSet::new();
+        for (connection, talk) in self.conversations.drain(..) {
+            tasks.spawn(converse(connection, talk, self.expected, start, whole));
+        }
+        let ended = timeout(whole + PATIENCE, tasks.join_all()).await.expect("every connection gets its answers");
+        let (conversations, seen): (_, Vec<_>) = ended.into_iter().unzip();
+        self.conversations = conversations;
+        counted(&seen, timing)
     }
-    let seen = timeout(whole + PATIENCE, tasks.join_all()).await.expect("every connection gets its answers");
-    figure(&seen, timing)
 }
 
 /// Asks until there is nothing left to ask; every answer counts.
@@ -196,7 +209,8 @@ pub(crate) async fn exhaust(address: SocketAddr, expected: Expected, talks: Vec<
         let connection = Connection::open(address).await;
         tasks.spawn(converse(connection, talk, expected, start, LONGEST));
     }
-    let seen = timeout(LONGEST + PATIENCE, tasks.join_all()).await.expect("every connection gets its answers");
+    let ended = timeout(LONGEST + PATIENCE, tasks.join_all()).await.expect("every connection gets its answers");
+    let seen: Vec<Seen> = ended.into_iter().map(|(_, seen)| seen).collect();
     assert!(seen.iter().all(|seen| seen.ran_dry.is_some()), "there was more to ask than there was time for");
     let took = seen.iter().flat_map(|seen| &seen.answers).map(|answered| answered.took).collect();
     rated(took, start.elapsed())
@@ -208,33 +222,35 @@ async fn converse(
     expected: Expected,
     start: Instant,
     whole: Duration,
-) -> Seen {
-    let mut answers = Vec::new();
+) -> ((Connection, Box<dyn Talk>), Seen) {
+    let mut seen = Seen { answers: Vec::new(), ran_dry: None };
     let mut asked = micros(start);
     while u128::from(asked) < whole.as_micros() {
-        let Some(request) = talk.next() else { return Seen { answers, ran_dry: Some(asked) } };
+        let Some(request) = talk.next() else {
+            seen.ran_dry = Some(asked);
+            break;
+        };
         let answer = connection.exchange(request, expected).await;
         let at = micros(start);
         talk.hear(answer);
-        answers.push(Answered { at, took: at - asked });
+        seen.answers.push(Answered { at, took: at - asked });
         asked = at;
     }
-    Seen { answers, ran_dry: None }
+    ((connection, talk), seen)
 }
 
-/// Counts what was answered in the window, which ends early if there was nothing left to ask.
-fn figure(seen: &[Seen], timing: Timing) -> Figure {
+/// What was answered in the window, which ends early if there was nothing left to ask.
+fn counted(seen: &[Seen], timing: Timing) -> Option<Turn> {
     let from = timing.warm_up.as_micros() as u32;
     let end = from + timing.window.as_micros() as u32;
     let end = seen.iter().filter_map(|seen| seen.ran_dry).fold(end, u32::min);
-    assert!(end > from, "there was nothing left to ask before the warm-up was over");
+    let whole = Duration::from_micros(end.checked_sub(from).filter(|&whole| whole > 0)?.into());
     let answers = seen.iter().flat_map(|seen| &seen.answers);
-    let took = answers.filter(|a| (from..end).contains(&a.at)).map(|a| a.took).collect();
-    rated(took, Duration::from_micros(u64::from(end - from)))
+    Some(Turn { took: answers.filter(|a| (from..end).contains(&a.at)).map(|a| a.took).collect(), whole })
 }
 
 /// From how long each answer took, in microseconds, and how long all of them together.
-fn rated(mut took: Vec<u32>, whole: Duration) -> Figure {
+pub(crate) fn rated(mut took: Vec<u32>, whole: Duration) -> Figure {
     took.sort_unstable();
     assert!(!took.is_empty(), "no answer in the whole window");
     let share = |hundredth: usize| Duration::from_micros(took[(took.len() - 1) * hundredth / 100].into());

@@ -175,8 +175,8 @@ pub(crate) fn resident(process: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
-/// The time that a process or a thread has worked, from its `stat` file.
-pub(crate) fn used(file: &str) -> Duration {
+/// The time that a process has worked, from its `stat` file.
+fn used(file: &str) -> Duration {
     let stat = std::fs::read_to_string(file).unwrap();
     // The second field may have spaces in it; the 14th and the 15th are user and system time in hundredths of a second.
     let (_, rest) = stat.rsplit_once(") ").unwrap();

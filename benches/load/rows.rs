@@ -1,7 +1,5 @@
 //! The operations that are measured, what each is compared with, and how they are asked for.
 
-use std::time::Duration;
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use gateward::{
     http::path,
@@ -11,9 +9,10 @@ use tokio::runtime::Runtime;
 
 use crate::{
     bare::Bare,
-    generator::{CONNECTIONS, Figure, ROUNDS, Talk, Timing, get, median, member, ok, post, run},
+    generator::{Asking, CONNECTIONS, Talk, Timing, get, member, ok, post},
     program::{EDDSA_RESOURCE, Program, RS256_RESOURCE, basic},
     talk::{Chain, Exchange, Same, boxes, redemption, refresh},
+    turns::{self, Contender, Measured},
 };
 
 /// More codes than this are not drawn beforehand; where they are spent sooner, the window ends sooner.
@@ -75,14 +74,6 @@ const INTROSPECTION_OPAQUE: usize = 9;
 const INTROSPECTION_ES256: usize = 10;
 const INTROSPECTION_EDDSA: usize = 11;
 
-/// What was found in one row.
-#[derive(Clone, Copy)]
-pub(crate) struct Measured {
-    pub(crate) figure: Figure,
-    /// How much of its core the server used; less than nearly all of it says that something else was the limit.
-    pub(crate) busy: Option<f64>,
-}
-
 pub(crate) type Figures = [Option<Measured>; ROWS.len()];
 
 /// Every row of the program.
@@ -92,68 +83,53 @@ pub(crate) fn program(program: &Program, load: &Runtime, timing: Timing) -> Figu
 
 /// Every row of the program, and of each service beside it that does nothing more than it must; the program is the first.
 pub(crate) fn compared(program: &Program, limits: &[&Bare], load: &Runtime, timing: Timing) -> Vec<Figures> {
-    let rounds = if limits.is_empty() { 1 } else { ROUNDS };
-    let mut found: Vec<Figures> = vec![[None; ROWS.len()]; 1 + limits.len()];
-    let mut measure = |row: usize, marker, talks: &mut dyn FnMut() -> Vec<Box<dyn Talk>>| {
-        let mut taken = vec![Vec::new(); 1 + limits.len()];
-        for _ in 0..rounds {
-            let asking = || load.block_on(run(program.address, ok(marker), talks(), timing));
-            taken[0].push(busy(timing, || program.used(), asking));
-            for (bare, taken) in limits.iter().zip(&mut taken[1..]) {
-                let Some(request) = bare_request(row) else { continue };
-                let asking = || load.block_on(run(bare.address, ok("\""), alike(&request), timing));
-                taken.push(busy(timing, || bare.used(), asking));
-            }
+    let mut found: Vec<Figures> = vec![[const { None }; ROWS.len()]; 1 + limits.len()];
+    let mut measure = |row: usize, marker, talks: Vec<Box<dyn Talk>>| {
+        let asking = |address, expected, talks| load.block_on(Asking::open(address, expected, talks));
+        let used = || program.used();
+        let mut contenders = vec![Contender { asking: asking(program.address, ok(marker), talks), used: Some(&used) }];
+        if let Some(request) = bare_request(row) {
+            let beside = limits.iter().map(|bare| asking(bare.address, ok("\""), alike(&request)));
+            contenders.extend(beside.map(|asking| Contender { asking, used: None }));
         }
-        for (figures, taken) in found.iter_mut().zip(taken) {
-            figures[row] = median(taken, |measured| measured.figure.rate);
-        }
-        let rate = found[0][row].map_or(0.0, |measured| measured.figure.rate);
+        let measured = turns::measure(load, &mut contenders, timing);
+        let rate = measured[0].figure.rate;
         eprintln!("{}: {rate:.0}/s", ROWS[row].name);
+        for (figures, measured) in found.iter_mut().zip(measured) {
+            figures[row] = Some(measured);
+        }
         rate
     };
     let worker = basic("worker");
     let token = |resource: &str| machine_token(&worker, resource);
-    measure(LIVEZ, "\"status\":\"ok\"", &mut || alike(&get("/livez")));
-    measure(METADATA, "\"issuer\":", &mut || alike(&get(path::METADATA)));
-    measure(OPAQUE, "\"access_token\":\"gw_at_", &mut || alike(&token(OPAQUE_RESOURCE)));
-    measure(ES256, "\"access_token\":\"eyJ", &mut || alike(&token(RESOURCE)));
-    measure(EDDSA, "\"access_token\":\"eyJ", &mut || alike(&token(EDDSA_RESOURCE)));
-    measure(RS256, "\"access_token\":\"eyJ", &mut || alike(&token(RS256_RESOURCE)));
+    measure(LIVEZ, "\"status\":\"ok\"", alike(&get("/livez")));
+    measure(METADATA, "\"issuer\":", alike(&get(path::METADATA)));
+    measure(OPAQUE, "\"access_token\":\"gw_at_", alike(&token(OPAQUE_RESOURCE)));
+    measure(ES256, "\"access_token\":\"eyJ", alike(&token(RESOURCE)));
+    measure(EDDSA, "\"access_token\":\"eyJ", alike(&token(EDDSA_RESOURCE)));
+    measure(RS256, "\"access_token\":\"eyJ", alike(&token(RS256_RESOURCE)));
 
-    // One code for each connection and round: its refresh token is the start of a chain, its JWT is introspected later.
-    let (codes, _) = program.codes(load, rounds * CONNECTIONS);
+    // One code for each connection: its refresh token is the start of a chain, its JWT is introspected later.
+    let (codes, _) = program.codes(load, CONNECTIONS);
     let redeem = std::iter::from_fn(|| codes.take()).map(|code| redemption(&code)).collect();
     let tokens = program.each_once(load, redeem, ok("\"refresh_token\":\"gw_rt_"));
-    let mut starts = tokens.chunks(CONNECTIONS);
-    let refreshed = measure(REFRESH, "\"refresh_token\":\"gw_rt_", &mut || {
-        let starts = starts.next().unwrap().iter();
-        boxes(starts.map(|answer| Chain::starting_with(member(answer, "refresh_token"))))
-    });
+    let chains = tokens.iter().map(|answer| Chain::starting_with(member(answer, "refresh_token")));
+    let refreshed = measure(REFRESH, "\"refresh_token\":\"gw_rt_", boxes(chains));
 
     // Some more than there will be time for, if an exchange is about as fast as a rotation.
-    let enough = 1.3 * refreshed * (timing.warm_up + timing.window).as_secs_f64() * rounds as f64;
+    let enough = 1.5 * refreshed * (timing.warm_up + timing.window).as_secs_f64();
     let (codes, drawn) = program.codes(load, (enough as usize).clamp(CONNECTIONS, MOST_CODES));
     eprintln!("{}: {:.0}/s", ROWS[AUTHORIZE].name, drawn.rate);
-    measure(EXCHANGE, "\"refresh_token\":\"gw_rt_", &mut || boxes((0..CONNECTIONS).map(|_| Exchange::of(&codes))));
+    measure(EXCHANGE, "\"refresh_token\":\"gw_rt_", boxes((0..CONNECTIONS).map(|_| Exchange::of(&codes))));
 
     let several = |resource| vec![token(resource); CONNECTIONS];
     let opaque = program.each_once(load, several(OPAQUE_RESOURCE), ok("\"access_token\":\"gw_at_"));
     let eddsa = program.each_once(load, several(EDDSA_RESOURCE), ok("\"access_token\":\"eyJ"));
-    let es256 = &tokens[..CONNECTIONS];
-    measure(INTROSPECTION_OPAQUE, "\"active\":true", &mut || about(&opaque, "files"));
-    measure(INTROSPECTION_ES256, "\"active\":true", &mut || about(es256, "mcp"));
-    measure(INTROSPECTION_EDDSA, "\"active\":true", &mut || about(&eddsa, "eddsa"));
-    found[0][AUTHORIZE] = Some(Measured { figure: drawn, busy: None });
+    measure(INTROSPECTION_OPAQUE, "\"active\":true", about(&opaque, "files"));
+    measure(INTROSPECTION_ES256, "\"active\":true", about(&tokens, "mcp"));
+    measure(INTROSPECTION_EDDSA, "\"active\":true", about(&eddsa, "eddsa"));
+    found[0][AUTHORIZE] = Some(Measured::alone(drawn));
     found
-}
-
-/// A figure, and how much of its core the server used for it.
-fn busy(timing: Timing, used: impl Fn() -> Duration, asking: impl FnOnce() -> Figure) -> Measured {
-    let before = used();
-    let figure = asking();
-    let share = (used() - before).as_secs_f64() / (timing.warm_up + timing.window).as_secs_f64();
-    Measured { figure, busy: Some(share) }
 }
 
 /// A signature that can only be told from a good one by checking it: its numbers are in the range of ES256 and of EdDSA.

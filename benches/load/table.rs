@@ -4,7 +4,8 @@ use std::{fmt, time::Duration};
 
 use crate::{
     generator::{CONNECTIONS, Timing},
-    rows::{self, Figures, Measured, ROWS, Row},
+    rows::{self, Figures, ROWS, Row},
+    turns::Measured,
 };
 
 /// Everything that one run found.
@@ -97,9 +98,8 @@ impl Report {
         for (at, row) in ROWS.iter().enumerate() {
             let Some(found) = self.columns[0].at(at) else { continue };
             let limit = |figures: &Figures| {
-                figures[at].map_or_else(Default::default, |limit| {
-                    [count(limit.figure.rate), format!("{:.2}", found.figure.rate / limit.figure.rate)]
-                })
+                let limit = figures[at].as_ref();
+                limit.map_or_else(Default::default, |limit| [count(limit.figure.rate), found.of(limit).to_string()])
             };
             let ([bare, of_bare], [layered, of_layered]) = (limit(&self.limits.bare), limit(&self.limits.layered));
             let cells = [
@@ -123,7 +123,7 @@ impl Report {
             rows::Limit::Bare => ("bare", &self.limits.bare),
             rows::Limit::Layered => ("layered", &self.limits.layered),
         };
-        let met = figures[at].is_some_and(|limit| found.figure.rate >= share * limit.figure.rate);
+        let met = figures[at].as_ref().is_some_and(|limit| found.of(limit).median >= share);
         format!("{share} of {name}: {}", if met { "met" } else { "missed" })
     }
 
