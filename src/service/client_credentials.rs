@@ -56,7 +56,7 @@ impl Authority {
         }
         let resource = self.target(client, &request.resources)?;
         let scope = scope(client, resource, request.scope.as_deref())?;
-        let access = self.drafts(now).access(&client.id, Subject::Client, &scope, resource)?;
+        let access = self.drafts(now).access(&client.id, Subject::Client, &scope, resource).await?;
         if let Some(record) = &access.record {
             match self.tokens.record_access(record).await? {
                 Recording::Recorded => {}

@@ -2,6 +2,7 @@
 //! that it is issued for.
 
 use thiserror::Error;
+use tokio::task::yield_now;
 
 use super::Authority;
 use crate::{
@@ -63,7 +64,7 @@ impl Authority {
 
 impl Drafts<'_> {
     /// An access token for `resource` with what of `scope` means anything there.
-    pub(super) fn access(
+    pub(super) async fn access(
         &mut self,
         client_id: &ClientId,
         subject: Subject,
@@ -75,7 +76,11 @@ impl Drafts<'_> {
         let id = TokenId::from_entropy(self.draws.name());
         let token = AccessToken::new(id, client_id.clone(), subject, scope, resource, self.now);
         let (text, record) = match resource.token_format {
-            TokenFormat::Jwt(algorithm) => (signer.sign(algorithm, &token.claims(issuer), self.now)?, None),
+            TokenFormat::Jwt(algorithm) => {
+                // To sign takes as much of a core's caches as all that comes before it: first everybody who is here comes as far.
+                yield_now().await;
+                (signer.sign(algorithm, &token.claims(issuer), self.now)?, None)
+            }
             TokenFormat::Opaque => {
                 let credential = self.draws.credential::<OpaqueAccessToken>();
                 let record = OpaqueRecord { digest: credential.digest(), token: token.clone() };
@@ -86,7 +91,7 @@ impl Drafts<'_> {
     }
 
     /// The access token of a grant. What an operator has taken from the client since is not in it.
-    pub(super) fn access_for(
+    pub(super) async fn access_for(
         &mut self,
         client: &Client,
         grant: &Grant,
@@ -102,7 +107,7 @@ impl Drafts<'_> {
             Some(ceiling) => scope.under(&ceiling),
             None => scope.clone(),
         };
-        self.access(&client.id, subject, &scope, resource)
+        self.access(&client.id, subject, &scope, resource).await
     }
 
     /// A refresh token, if the client has that grant: independent of `offline_access`.

@@ -82,7 +82,7 @@ impl Authority {
 
         let (access, refresh) = {
             let mut drafts = self.drafts(now);
-            let access = drafts.access_for(client, grant, &grant.scope, verified.audience())?;
+            let access = drafts.access_for(client, grant, &grant.scope, verified.audience()).await?;
             (access, drafts.refresh_for(client))
         };
         let refresh_expiry = refresh.as_ref().map(|r| r.record.expires_at);

@@ -102,7 +102,7 @@ impl Authority {
             return Err(RefreshError::UserDisabled);
         }
         let mut drafts = self.drafts(now);
-        let access = drafts.access_for(client, grant, refresh.scope(), refresh.audience())?;
+        let access = drafts.access_for(client, grant, refresh.scope(), refresh.audience()).await?;
         match successor {
             None => self.rotate(token, &refresh, access, drafts.refresh(), now).await,
             Some(successor) => self.repeat(successor, access, now).await,

@@ -23,6 +23,7 @@ use tracing::debug;
 
 use super::{
     ServeOptions,
+    crowd::Crowd,
     http2::{self, Streams, Watched},
     patience::{Patient, Progress},
     places::Place,
@@ -53,6 +54,7 @@ pub(super) struct Door {
     options: ServeOptions,
     http1: http1::Builder,
     handshakes: Option<Handshakes>,
+    crowd: Crowd,
 }
 
 /// Why a connection ended before its time.
@@ -63,7 +65,7 @@ impl Door {
         let mut http1 = http1::Builder::new();
         http1.timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).max_buf_size(HEAD_LIMIT);
         let handshakes = options.tls.clone().map(Handshakes::new);
-        Self { app, routes, options, http1, handshakes }
+        Self { app, routes, options, http1, handshakes, crowd: Crowd::default() }
     }
 
     /// Serves a connection to its end, which comes soon after `closing` has turned true.
@@ -122,7 +124,7 @@ impl Door {
             progress.answering();
             let answer = self.answer(request, peer);
             let (door, progress) = (self.clone(), progress.clone());
-            async move { Ok::<_, Infallible>(door.answered_http1(answer.await, &progress)) }
+            async move { Ok::<_, Infallible>(door.answered_http1(door.crowd.answer(answer).await, &progress)) }
         });
         let mut connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let end = async {
@@ -154,7 +156,7 @@ impl Door {
         let service = service_fn(|request| {
             let answer = self.answer(with_host(request), peer);
             let door = self.clone();
-            async move { Ok::<_, Infallible>(door.answered(answer.await).map(Watched)) }
+            async move { Ok::<_, Infallible>(door.answered(door.crowd.answer(answer).await).map(Watched)) }
         });
         let streams = Streams::new(self.options.stall_timeout);
         let builder = http2::builder(streams.clone());

@@ -5,6 +5,7 @@
 //! and then the process may go.
 
 mod connection;
+mod crowd;
 mod http2;
 mod patience;
 mod places;
