@@ -41,6 +41,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
     task::JoinSet,
     time::timeout,
 };
@@ -613,6 +614,29 @@ async fn calls_that_come_at_once_share_statements() {
     for number in 0..100 {
         assert!(!is_current(&stores, &number.to_string()).await, "{number}");
     }
+}
+
+/// The pool has one connection, and there is always somebody who waits for the next statement of the burst.
+#[tokio::test]
+async fn a_burst_of_one_kind_leaves_the_connection_to_other_calls() {
+    let database = engines::postgres_database().await;
+    let stores = Stores::open(&with(&database.url, &[("max_connections", "1")])).await.unwrap();
+    fill(&stores).await;
+    let (end, ended) = watch::channel(false);
+    let mut burst = JoinSet::new();
+    for _ in 0..200 {
+        let (stores, ended) = (stores.clone(), ended.clone());
+        burst.spawn(async move {
+            while !*ended.borrow() {
+                stores.tokens.find_refresh(&refresh_token("grant").digest).await.unwrap();
+            }
+        });
+    }
+    for _ in 0..20 {
+        timeout(DEADLINE, stores.keys.list()).await.unwrap().unwrap();
+    }
+    end.send_replace(true);
+    burst.join_all().await;
 }
 
 /// Whatever the order in which the server finds them.

@@ -138,6 +138,7 @@ impl Postgres {
 /// Makes calls until nobody waits.
 async fn run<C: Batched>(store: Postgres, mut lane: OwnedSemaphorePermit) {
     let batches = C::batches(&store);
+    let mut at_hand = None;
     while let Some(kept) = batches.keep(lane) {
         lane = kept;
         let mut calls = Vec::new();
@@ -145,27 +146,32 @@ async fn run<C: Batched>(store: Postgres, mut lane: OwnedSemaphorePermit) {
         if calls.is_empty() {
             continue;
         }
-        match store.hold().await {
+        let held = match at_hand.take() {
+            Some(held) => Ok(held),
+            None => store.hold().await,
+        };
+        match held {
             Ok(held) => {
                 // Calls that came while this waited for a connection are in time.
                 batches.fill(&mut calls);
-                make(&store, held, calls).await;
+                at_hand = Box::pin(make(&store, held, calls)).await;
             }
             Err(error) => fail(calls.into_iter().map(|pending| pending.tell), &error),
         }
     }
 }
 
-async fn make<C: Batched>(store: &Postgres, held: Held, pending: Vec<Pending<C>>) {
+/// Makes some calls in one statement; the connection, if the next ones may have it.
+async fn make<C: Batched>(store: &Postgres, held: Held, pending: Vec<Pending<C>>) -> Option<Held> {
     if pending.is_empty() {
-        return;
+        return None;
     }
     let (calls, callers): (Vec<C>, Vec<_>) = pending.into_iter().map(|Pending { call, tell }| (call, tell)).unzip();
-    let answers = store.run_with(held, async |mut held: Held| C::together(&calls, &mut held).await).await;
+    let answers = store.run_with(held, async |mut held: Held| Ok((C::together(&calls, &mut held).await?, held))).await;
     let one = calls.len() == 1;
     let calls = calls.into_iter().zip(callers);
     match answers {
-        Ok(answers) => {
+        Ok((answers, held)) => {
             for ((call, tell), answer) in calls.zip(answers) {
                 match answer {
                     // Nobody may be listening any more; that is their right.
@@ -173,12 +179,14 @@ async fn make<C: Batched>(store: &Postgres, held: Held, pending: Vec<Pending<C>>
                     None => alone(store, call, tell),
                 }
             }
+            return store.hold_on(held);
         }
         Err(error) if is_refused(&error) && !(one && collided(&error)) => {
             calls.for_each(|(call, tell)| alone(store, call, tell));
         }
         Err(error) => fail(calls.map(|(_, tell)| tell), &error),
     }
+    None
 }
 
 /// Makes a call beside the lanes, for as long as its caller waits.

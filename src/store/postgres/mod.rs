@@ -82,6 +82,9 @@ const RESTED: Duration = Duration::from_secs(1);
 /// What the network may add to the time that the server gives a statement.
 const NETWORK: Duration = Duration::from_millis(500);
 
+/// Calls on one connection before the pool sees it again and may find it too old.
+const IN_A_ROW: u32 = 64;
+
 /// How often a call is tried that collides with others.
 const ATTEMPTS: u32 = 5;
 
@@ -153,7 +156,18 @@ impl Postgres {
     async fn hold(&self) -> StoreResult<Held> {
         // A future has room for its largest part, and is moved with it by everybody above.
         let connection = Box::pin(self.pool.acquire()).await?;
-        Ok(Held { connection, deadline: Instant::now() + self.bound, spoiled: false })
+        Ok(Held { connection, deadline: Instant::now() + self.bound, spoiled: false, calls: 1 })
+    }
+
+    /// The same connection for another call: for some calls, and while the pool has others for whoever needs one. `None` gives it back.
+    fn hold_on(&self, mut held: Held) -> Option<Held> {
+        let in_use = self.pool.size().saturating_sub(u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX));
+        if in_use >= self.pool.options().get_max_connections() || held.calls >= IN_A_ROW {
+            return None;
+        }
+        held.calls += 1;
+        held.deadline = Instant::now() + self.bound;
+        Some(held)
     }
 
     /// Runs `work` on a connection, where every statement commits by itself. If it collides with others, it is run again from
@@ -179,7 +193,7 @@ impl Postgres {
     {
         let mut attempt = 1;
         loop {
-            match timeout_at(held.deadline, work(held)).await {
+            match timeout_at(held.deadline, Box::pin(work(held))).await {
                 Err(_) => return Err(unavailable("Postgres does not answer in time")),
                 Ok(Err(error)) if attempt < ATTEMPTS && collided(&error) => pause(attempt).await,
                 Ok(outcome) => return outcome,
@@ -273,6 +287,8 @@ struct Held {
     deadline: Instant,
     /// It may be inside a transaction, so that nobody else may have it.
     spoiled: bool,
+    /// How many were made on it since it came from the pool, with this one.
+    calls: u32,
 }
 
 impl Deref for Held {
@@ -297,7 +313,7 @@ impl Drop for Held {
             // Going back to the pool means waiting for every answer that is still due to a caller who hung up. The pool itself
             // would wait for ever, with one of its few places taken. A connection that does not answer in time is dropped
             // instead, and makes room for a new one.
-            tokio::spawn(timeout_at(self.deadline + NETWORK, self.connection.return_to_pool()));
+            tokio::spawn(timeout_at(self.deadline + NETWORK, Box::pin(self.connection.return_to_pool())));
         }
     }
 }

@@ -238,7 +238,7 @@ impl LineWriter {
         }
         let answers = match connection {
             Ok(_) if commands.is_empty() => return,
-            Ok(connection) => self.way.write(connection, commands).await,
+            Ok(connection) => Box::pin(self.way.write(connection, commands)).await,
             Err(error) => Err(error),
         };
         let mut answers = answers.map(Vec::into_iter);
@@ -279,7 +279,7 @@ impl Standalone {
 
     async fn send(self: &Arc<Self>, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
         let Some(line) = self.line.as_ref().filter(|_| commands.len() <= SHORT) else {
-            return self.write(self.connection().await?, commands.to_vec()).await;
+            return Box::pin(self.write_alone(commands.to_vec())).await;
         };
         let (tell, heard) = oneshot::channel();
         let is_first = {
@@ -304,6 +304,10 @@ impl Standalone {
         let mut pending = std::mem::take(&mut *line.lock().unwrap_or_else(PoisonError::into_inner));
         pending.retain(|pending| !pending.tell.is_closed());
         pending
+    }
+
+    async fn write_alone(&self, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
+        self.write(self.connection().await?, commands).await
     }
 
     async fn write(&self, current: Current, commands: Vec<Cmd>) -> RedisResult<Vec<Value>> {
