@@ -5,17 +5,23 @@
 //! all three for one request after the other. So an answer steps back once before it is written, behind whatever else can go on. Where
 //! there is no crowd that would be nothing but a detour; so it is watched whether there is one.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use axum::{body::Body, http::Response};
 use tokio::task::yield_now;
 
-use crate::http::routes::Answer;
+use crate::{http::routes::Answer, metrics::Timer};
 
 /// How many requests must come, on average, while an answer steps back, for the next ones to step back as well.
 const ENOUGH: u32 = 2;
 /// Where there was no crowd lately, every so many answers one steps back to see whether there is one now.
 const PROBE: u32 = 16;
+/// How long it may take, for each request that comes meanwhile. What takes longer is one large piece of work for each request, as a
+/// signature with RSA is: there is nothing to be gained between those, and answers would be late for nothing.
+const QUICK: Duration = Duration::from_micros(300);
 /// How many answers the average looks back at.
 const MEMORY: u32 = 8;
 
@@ -33,10 +39,10 @@ impl Crowd {
     pub(super) async fn answer(&self, answer: Answer) -> Response<Body> {
         let number = self.came.fetch_add(1, Ordering::Relaxed);
         let answer = answer.await;
-        if self.is_there() || number % PROBE == 0 {
-            let before = self.came.load(Ordering::Relaxed);
+        if self.is_there() || number.is_multiple_of(PROBE) {
+            let (before, timer) = (self.came.load(Ordering::Relaxed), Timer::start());
             yield_now().await;
-            self.learn(self.came.load(Ordering::Relaxed).wrapping_sub(before));
+            self.learn(self.came.load(Ordering::Relaxed).wrapping_sub(before), timer.elapsed());
         }
         answer
     }
@@ -45,7 +51,8 @@ impl Crowd {
         self.lately.load(Ordering::Relaxed) >= ENOUGH * MEMORY
     }
 
-    fn learn(&self, came: u32) {
+    fn learn(&self, came: u32, took: Duration) {
+        let came = if took <= QUICK.saturating_mul(came) { came } else { 0 };
         let lately = self.lately.load(Ordering::Relaxed);
         self.lately.store((lately - lately / MEMORY).saturating_add(came), Ordering::Relaxed);
     }
@@ -85,6 +92,15 @@ mod tests {
         let crowd = Crowd::default();
         together(&crowd, 64);
         assert_eq!(at_once(&crowd, 8), 0);
+    }
+
+    #[test]
+    fn where_each_request_is_much_work_answers_do_not_step_back() {
+        let crowd = Crowd::default();
+        (0..64).for_each(|_| crowd.learn(31, 31 * QUICK + Duration::from_micros(1)));
+        assert!(!crowd.is_there());
+        (0..64).for_each(|_| crowd.learn(31, 31 * QUICK));
+        assert!(crowd.is_there());
     }
 
     #[test]
