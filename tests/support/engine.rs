@@ -77,7 +77,8 @@ impl Process {
 
     fn freeze(&self, id: u32) {
         self.signal("STOP", &[id]);
-        poll("a process stops", || matches!(state(id), None | Some('T')));
+        // One that had just ended stays a zombie: whoever would collect it is frozen.
+        poll("a process stops", || matches!(state(id), None | Some('T' | 'Z')));
     }
 
     /// It goes on where it was.
