@@ -19,7 +19,7 @@ use crate::{
         time::Timestamp,
     },
     port::{crypto::SignError, entropy::Draws},
-    protocol::token::TokenResponse,
+    protocol::{jose::Algorithm, token::TokenResponse},
 };
 
 /// Why nothing could be issued.
@@ -77,8 +77,11 @@ impl Drafts<'_> {
         let token = AccessToken::new(id, client_id.clone(), subject, scope, resource, self.now);
         let (text, record) = match resource.token_format {
             TokenFormat::Jwt(algorithm) => {
-                // To sign takes as much of a core's caches as all that comes before it: first everybody who is here comes as far.
-                yield_now().await;
+                // To sign takes as much of a core's caches as all that comes before it: first everybody who is here comes as far. With
+                // RSA it takes so long that this would only be a detour.
+                if !matches!(algorithm, Algorithm::RS256 | Algorithm::PS256) {
+                    yield_now().await;
+                }
                 (signer.sign(algorithm, &token.claims(issuer), self.now)?, None)
             }
             TokenFormat::Opaque => {

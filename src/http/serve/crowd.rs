@@ -20,7 +20,7 @@ const ENOUGH: u32 = 2;
 /// Where there was no crowd lately, every so many answers one steps back to see whether there is one now.
 const PROBE: u32 = 16;
 /// How long it may take, for each request that comes meanwhile. What takes longer is one large piece of work for each request, as a
-/// signature with RSA is: there is nothing to be gained between those, and answers would be late for nothing.
+/// signature with RSA is: there is nothing to be gained between those.
 const QUICK: Duration = Duration::from_micros(300);
 /// How many answers the average looks back at.
 const MEMORY: u32 = 8;
