@@ -21,10 +21,11 @@ store_contract!(postgres_and_redis, engines::postgres_and_redis);
 store_contract!(postgres_with_copies, fresh_postgres_with_copies);
 store_contract!(memory_measured, || async { (Stores::in_memory().measured(&mut Metrics::default()), ()) });
 
-/// Clients are read from copies; nobody else changes them, so nobody has to tell of it.
+/// Clients, and who may act, are read from copies; nobody else changes them, so nobody has to tell of it.
 async fn fresh_postgres_with_copies() -> engines::Fresh {
     let (stores, kept) = engines::postgres().await;
-    (stores.with_client_copies(Duration::from_secs(60)), kept)
+    let bound = Duration::from_secs(60);
+    (stores.with_client_copies(bound).with_account_copies(bound), kept)
 }
 
 /// The behaviours that such a store fails.

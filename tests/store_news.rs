@@ -11,11 +11,14 @@ mod private_redis;
 use std::time::Duration;
 
 use gateward::{
-    domain::client::{Client, ClientEntry, ClientStatus, Removal},
+    domain::{
+        account::UserStatus,
+        client::{Client, ClientEntry, ClientStatus, Removal},
+    },
     port::store::{Addition, Change, ChangeFeed, Entry, Family, Replacement},
     protocol::jose::Algorithm,
     store::Stores,
-    testing::fixture::{at, client, client_id, dynamic_client, key},
+    testing::fixture::{at, client, client_id, dynamic_client, key, user, user_id},
 };
 use private_redis::PrivateRedis;
 use redis::{AsyncCommands, FromRedisValue, cmd};
@@ -211,6 +214,9 @@ async fn what_changed_nothing_is_not_told(shared: impl Shared) {
     assert!(!there.clients.reap(&client("client"), Removal::Idle, at(0)).await.unwrap());
     let signing = key("key", Algorithm::ES256, at(0));
     assert!(!there.keys.remove(&signing.id).await.unwrap());
+    there.accounts.create_user(&user("ada")).await.unwrap();
+    assert!(there.accounts.end_sessions(&user_id("ada")).await.unwrap());
+    assert!(!there.accounts.set_status(&user_id("unknown"), UserStatus::Disabled).await.unwrap());
     disable(&there, "client").await;
     assert_eq!(next(&mut news).await, Change::Client(client_id("client")), "the first news");
 }
@@ -240,6 +246,35 @@ async fn a_client_that_another_instance_disables_is_disabled_here_at_once(shared
     assert_eq!(status().await, Some(ClientStatus::Active), "a copy");
     here.note(&next(&mut news).await);
     assert_eq!(status().await, Some(ClientStatus::Disabled));
+}
+
+async fn what_another_instance_does_to_an_account_is_told(shared: impl Shared) {
+    let (here, there) = (open(&shared).await, open(&shared).await);
+    let mut news = feed(&here).await;
+    for name in ["ada", "grace"] {
+        there.accounts.create_user(&user(name)).await.unwrap();
+    }
+    for status in [UserStatus::Disabled, UserStatus::Active] {
+        assert!(there.accounts.set_status(&user_id("ada"), status).await.unwrap());
+        assert_eq!(next(&mut news).await, Change::User(user_id("ada")), "{status:?}");
+    }
+    there.archive(Family::Accounts).unwrap().import(&[Entry::User(user("grace"))]).await.unwrap();
+    assert_eq!(next(&mut news).await, Change::User(user_id("grace")));
+}
+
+async fn an_account_that_another_instance_disables_is_disabled_here_at_once(shared: impl Shared) {
+    let (here, there) = (open(&shared).await, open(&shared).await);
+    let here = here.with_account_copies(Duration::from_secs(3600));
+    let mut news = feed(&here).await;
+    let ada = user("ada");
+    there.accounts.create_user(&ada).await.unwrap();
+    let name = async || here.accounts.active_user(&ada.id).await.unwrap();
+    assert_eq!(name().await.as_ref(), Some(&ada.username));
+    assert!(there.accounts.set_status(&ada.id, UserStatus::Disabled).await.unwrap());
+    assert_eq!(name().await.as_ref(), Some(&ada.username), "a copy");
+    assert_eq!(here.accounts.find_user(&ada.id).await.unwrap().unwrap().status, UserStatus::Disabled, "no copy");
+    here.note(&next(&mut news).await);
+    assert_eq!(name().await, None);
 }
 
 async fn after_the_connection_broke_anything_may_have_changed_and_news_go_on(shared: impl Shared) {
@@ -292,6 +327,8 @@ macro_rules! news {
             what_changed_nothing_is_not_told,
             a_key_that_another_instance_adds_or_removes_is_told,
             a_client_that_another_instance_disables_is_disabled_here_at_once,
+            what_another_instance_does_to_an_account_is_told,
+            an_account_that_another_instance_disables_is_disabled_here_at_once,
             after_the_connection_broke_anything_may_have_changed_and_news_go_on,
             what_nobody_understands_may_be_anything,
             a_feed_that_is_given_up_leaves_no_connection,

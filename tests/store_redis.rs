@@ -305,6 +305,62 @@ async fn calls_that_come_in_the_same_moment_are_written_together_and_each_has_it
     assert!(reads < 20, "{reads} reads for 200 calls");
 }
 
+/// How often the server was sent each command, or a script made it.
+async fn commands(server: &PrivateRedis) -> BTreeMap<String, u64> {
+    let info: String = ask(server, &["INFO", "commandstats"]).await;
+    let calls = |line: &str| {
+        let (name, calls) = line.trim().strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        let (calls, _) = calls.split_once(',')?;
+        Some((name.to_owned(), calls.parse().ok()?))
+    };
+    info.lines().filter_map(calls).filter(|(name, _)| !name.contains("info") && !name.contains("hello")).collect()
+}
+
+#[tokio::test]
+async fn a_token_is_looked_up_with_its_grant_in_one_step() {
+    let server = PrivateRedis::start(&[]);
+    let stores = open(&server.url()).await;
+    redeemed(&stores, "a").await;
+    let look_up = async || {
+        assert!(stores.tokens.find_code(&code("a").digest).await.unwrap().is_some());
+        assert!(stores.tokens.find_refresh(&refresh_token("a").digest).await.unwrap().is_some());
+        assert!(stores.tokens.find_refresh(&refresh_token("unknown").digest).await.unwrap().is_none());
+    };
+    look_up().await;
+    let () = ask(&server, &["CONFIG", "RESETSTAT"]).await;
+    look_up().await;
+    let mut sent = commands(&server).await;
+    sent.remove("client|setinfo");
+    sent.remove("config|resetstat");
+    let expected = [("evalsha", 3), ("get", 3), ("hmget", 2)].map(|(name, calls)| (name.to_owned(), calls));
+    assert_eq!(sent, BTreeMap::from(expected));
+}
+
+#[tokio::test]
+async fn whatever_a_grant_is_called_its_tokens_lead_to_it() {
+    let (stores, _) = own(&redis_url()).await;
+    for name in ["}", "{}", "a}b", "%7D", "~", "a%{%b", "-_.:/@"] {
+        redeemed(&stores, name).await;
+        let found = stores.tokens.find_refresh(&refresh_token(name).digest).await.unwrap().unwrap();
+        assert_eq!(found.grant.id, grant_id(name));
+    }
+}
+
+/// For example a proxy before several servers, or whoever may only use keys that a script names.
+#[tokio::test]
+async fn where_a_script_may_not_follow_an_entry_it_is_followed_in_two_steps() {
+    let server = PrivateRedis::start(&[]);
+    redeemed(&open(&server.url()).await, "a").await;
+    let may = ["~gateward:ping", "~gateward:code:*", "~gateward:refresh:*", "~gateward:{a}:*"];
+    let () = ask(&server, &[["ACL", "SETUSER", "narrow", "reset", "on", ">narrow", "+@all"].as_slice(), &may].concat())
+        .await;
+    let stores = open(&format!("redis://narrow:narrow@127.0.0.1:{}", server.port())).await;
+    let () = ask(&server, &["CONFIG", "RESETSTAT"]).await;
+    assert!(stores.tokens.find_refresh(&refresh_token("a").digest).await.unwrap().is_some());
+    assert!(stores.tokens.find_code(&code("a").digest).await.unwrap().is_some());
+    assert!(!commands(&server).await.contains_key("evalsha"));
+}
+
 /// In the same moment: nothing has been written when the caller leaves.
 #[tokio::test]
 async fn a_call_whose_caller_left_before_it_was_written_is_not_made() {

@@ -110,7 +110,7 @@ async fn follow(mut feed: Box<dyn ChangeFeed>, stores: Stores, keys: Keys) {
         debug!(?change, "news from the store");
         stores.note(&change);
         match change {
-            Change::Client(_) => {}
+            Change::Client(_) | Change::User(_) => {}
             Change::SigningKeys | Change::Anything => keys.maintain().await,
         }
     }

@@ -56,7 +56,8 @@ impl Assembly {
             Some(metrics) => stores.measured(metrics),
             None => stores,
         };
-        let stores = stores.with_client_copies(config.stores.client_copies);
+        let stores =
+            stores.with_client_copies(config.stores.client_copies).with_account_copies(config.stores.account_copies);
         let policy = Arc::new(config.policy());
         let secret = config.keys.token_secret.as_ref();
         let keyring = Keyring::load(stores.keys.clone(), sealer.clone(), policy.keys.clone(), secret).await?;

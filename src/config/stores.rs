@@ -8,7 +8,7 @@ use super::reader::Reader;
 
 const SCHEMES: &[&str] = &["memory:", "sqlite:", "postgres://", "postgresql://", "redis://", "rediss://"];
 
-/// A client that was disabled while nobody could tell is disabled after a minute at the latest, in seconds.
+/// A client or a human who was disabled while nobody could tell is disabled after a minute at the latest, in seconds.
 const LONGEST_COPY: u64 = 60;
 
 /// The URL of a store. It may hold a password, so it prints without one.
@@ -81,6 +81,8 @@ pub struct Stores {
     pub audit: StoreUrl,
     /// The longest that a copy of a client is used when the store is on another machine; zero: none are kept.
     pub client_copies: Duration,
+    /// The longest that it is remembered that a human may act when the store is on another machine; zero: it is not.
+    pub account_copies: Duration,
 }
 
 impl Stores {
@@ -88,7 +90,8 @@ impl Stores {
         let [main, clients, tokens, accounts, keys, audit] =
             ["url", "clients", "tokens", "accounts", "keys", "audit"].map(|key| section.optional(key, StoreUrl::parse));
         let main = main?.unwrap_or_else(|| StoreUrl::embedded(data_directory));
-        let client_copies = section.duration("client_copies", 0, LONGEST_COPY);
+        let [client_copies, account_copies] =
+            ["client_copies", "account_copies"].map(|key| section.duration(key, 0, LONGEST_COPY));
         let or_main = |url: Option<StoreUrl>| url.unwrap_or_else(|| main.clone());
         Some(Self {
             clients: or_main(clients?),
@@ -97,6 +100,7 @@ impl Stores {
             keys: or_main(keys?),
             audit: or_main(audit?),
             client_copies: client_copies?,
+            account_copies: account_copies?,
         })
     }
 
@@ -104,7 +108,7 @@ impl Stores {
     #[must_use]
     pub fn all_in(url: &StoreUrl) -> Self {
         let [clients, tokens, accounts, keys, audit] = [(); 5].map(|()| url.clone());
-        Self { clients, tokens, accounts, keys, audit, client_copies: Duration::ZERO }
+        Self { clients, tokens, accounts, keys, audit, client_copies: Duration::ZERO, account_copies: Duration::ZERO }
     }
 
     /// Each family with its store.

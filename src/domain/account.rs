@@ -106,6 +106,11 @@ impl User {
     pub fn is_active(&self) -> bool {
         self.status == UserStatus::Active
     }
+
+    /// Its login name, if it may act.
+    pub fn name_if_active(self) -> Option<Username> {
+        self.is_active().then_some(self.username)
+    }
 }
 
 /// A browser in which a human has logged in.

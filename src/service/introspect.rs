@@ -78,9 +78,9 @@ impl Authority {
         }
         let username = match &token.subject {
             Subject::Client => None,
-            Subject::User { user_id, .. } => match self.accounts.find_user(user_id).await? {
-                Some(user) if user.is_active() => Some(user.username),
-                _ => return Ok(None),
+            Subject::User { user_id, .. } => match self.accounts.active_user(user_id).await? {
+                None => return Ok(None),
+                username => username,
             },
         };
         Ok(Some(LiveToken { token, username }))
@@ -130,14 +130,12 @@ impl Authority {
         if grant.client_id != caller.id || !grant.is_active() || !current {
             return Ok(None);
         }
-        let Some(user) = self.accounts.find_user(&grant.user_id).await?.filter(|user| user.is_active()) else {
-            return Ok(None);
-        };
+        let Some(username) = self.accounts.active_user(&grant.user_id).await? else { return Ok(None) };
         Ok(Some(ActiveToken {
             active: true,
             scope: grant.scope.to_string(),
             client_id: grant.client_id.as_str().to_owned(),
-            username: Some(user.username.as_str().to_owned()),
+            username: Some(username.as_str().to_owned()),
             token_type: None,
             exp: record.token.expires_at.unix(),
             iat: record.token.issued_at.unix(),

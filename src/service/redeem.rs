@@ -127,6 +127,6 @@ impl Authority {
 
     /// Whether a human's account exists and is enabled.
     pub(super) async fn user_is_active(&self, id: &UserId) -> Result<bool, StoreError> {
-        Ok(self.accounts.find_user(id).await?.is_some_and(|user| user.is_active()))
+        Ok(self.accounts.active_user(id).await?.is_some())
     }
 }

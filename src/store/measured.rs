@@ -245,6 +245,7 @@ measured! {
     MeasuredAccounts, AccountCalls: AccountStore, Family::Accounts;
     create_user(user: &User) -> Creation,
     find_user(id: &UserId) -> Option<User>,
+    active_user(id: &UserId) -> Option<Username>,
     find_user_by_name(name: &Username) -> Option<User>,
     list_users(page: Page<Username>) -> Vec<User>,
     set_password(id: &UserId, password: &PasswordHash) -> bool,

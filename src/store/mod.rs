@@ -4,7 +4,7 @@
 //! one URL is enough; a family may also live somewhere else than the others.
 
 mod backend;
-mod cached;
+mod copies;
 mod copy;
 mod location;
 mod measured;
@@ -30,7 +30,11 @@ pub use location::InvalidStoreUrl;
 pub use sqlite::backup::{BackupError, Draft, back_up};
 use thiserror::Error;
 
-use self::{backend::Backend, cached::CachedClients, location::Location};
+use self::{
+    backend::Backend,
+    copies::{CopiedAccounts, CopiedClients},
+    location::Location,
+};
 use crate::port::store::{
     AccountStore, Archive, AuditStore, Change, ChangeFeed, ClientStore, Family, KeyStore, TokenStore,
 };
@@ -47,7 +51,8 @@ pub struct Stores {
     open: Vec<Backend>,
     /// Which of these each family lives in: clients, tokens, accounts, keys, audit.
     homes: [usize; 5],
-    client_copies: Option<Arc<CachedClients>>,
+    client_copies: Option<Arc<CopiedClients>>,
+    account_copies: Option<Arc<CopiedAccounts>>,
 }
 
 impl fmt::Debug for Stores {
@@ -163,6 +168,7 @@ impl Stores {
             open,
             homes,
             client_copies: None,
+            account_copies: None,
         }
     }
 
@@ -191,9 +197,21 @@ impl Stores {
         if bound.is_zero() || self.open[self.homes[0]].watch().is_none() {
             return self;
         }
-        let copies = Arc::new(CachedClients::new(self.clients.clone(), bound));
+        let copies = Arc::new(CopiedClients::new(self.clients.clone(), bound));
         self.clients = copies.clone();
         self.client_copies = Some(copies);
+        self
+    }
+
+    /// Remembers of humans that they may act, each for at most `bound`: the same for accounts.
+    #[must_use]
+    pub fn with_account_copies(mut self, bound: Duration) -> Self {
+        if bound.is_zero() || self.open[self.homes[2]].watch().is_none() {
+            return self;
+        }
+        let copies = Arc::new(CopiedAccounts::new(self.accounts.clone(), bound));
+        self.accounts = copies.clone();
+        self.account_copies = Some(copies);
         self
     }
 
@@ -205,6 +223,9 @@ impl Stores {
     /// Gives up the copies that a change may have made untrue.
     pub fn note(&self, change: &Change) {
         if let Some(copies) = &self.client_copies {
+            copies.note(change);
+        }
+        if let Some(copies) = &self.account_copies {
             copies.note(change);
         }
     }

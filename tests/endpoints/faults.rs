@@ -224,6 +224,9 @@ impl AccountStore for Faulty<dyn AccountStore> {
     async fn find_user(&self, id: &UserId) -> StoreResult<Option<User>> {
         pass!(self, "accounts", find_user(id))
     }
+    async fn active_user(&self, id: &UserId) -> StoreResult<Option<Username>> {
+        pass!(self, "accounts", active_user(id))
+    }
     async fn find_user_by_name(&self, name: &Username) -> StoreResult<Option<User>> {
         pass!(self, "accounts", find_user_by_name(name))
     }

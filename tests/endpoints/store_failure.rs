@@ -44,7 +44,7 @@ async fn the_token_endpoint_is_unavailable_for_every_grant() {
 
 #[tokio::test]
 async fn a_code_that_could_not_be_spent_is_still_good() {
-    for method in ["clients.find", "tokens.find_code", "accounts.find_user", "tokens.redeem"] {
+    for method in ["clients.find", "tokens.find_code", "accounts.active_user", "tokens.redeem"] {
         let Setup { faults, server, client } = setup().await;
         let code = server.code(&Parameters::authorize(&client)).await;
         faults.take_down_at(&[method]);
@@ -56,7 +56,7 @@ async fn a_code_that_could_not_be_spent_is_still_good() {
 
 #[tokio::test]
 async fn a_refresh_token_that_could_not_be_rotated_is_still_good() {
-    for method in ["clients.find", "tokens.find_refresh", "accounts.find_user", "tokens.rotate"] {
+    for method in ["clients.find", "tokens.find_refresh", "accounts.active_user", "tokens.rotate"] {
         let Setup { faults, server, client } = setup().await;
         let refresh = text(&server.tokens(&client).await, "refresh_token");
         faults.take_down_at(&[method]);
@@ -144,7 +144,7 @@ async fn introspection_is_unavailable_and_does_not_guess() {
     let ask = || server.post_as(&rs, "/oauth/introspect", Parameters::from([("token", token.as_str())]));
     faults.take_down();
     assert_unavailable(&ask().await);
-    for method in ["tokens.standing", "accounts.find_user", "clients.find"] {
+    for method in ["tokens.standing", "accounts.active_user", "clients.find"] {
         faults.take_down_at(&[method]);
         assert_unavailable(&ask().await);
     }

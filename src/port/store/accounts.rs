@@ -30,6 +30,10 @@ pub trait AccountStore: Send + Sync {
     /// An account by its identifier.
     async fn find_user(&self, id: &UserId) -> StoreResult<Option<User>>;
 
+    /// The login name of an account that may act; `None` if it is disabled, or there is none. Nothing else here is ever answered
+    /// from a copy (`stores.account_copies`).
+    async fn active_user(&self, id: &UserId) -> StoreResult<Option<Username>>;
+
     /// An account by its login name.
     async fn find_user_by_name(&self, name: &Username) -> StoreResult<Option<User>>;
 

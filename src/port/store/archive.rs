@@ -198,11 +198,11 @@ impl Entry {
             Self::Client(client) => Some(Change::Client(client.id.clone())),
             Self::RemovedClient { id, .. } => Some(Change::Client(id.clone())),
             Self::SigningKey(_) => Some(Change::SigningKeys),
+            Self::User(user) => Some(Change::User(user.id.clone())),
             Self::Grant(_)
             | Self::AccessToken(_)
             | Self::RevokedAccess { .. }
             | Self::SingleUse(_)
-            | Self::User(_)
             | Self::Session(_)
             | Self::Consent(_)
             | Self::LoginFailures { .. }

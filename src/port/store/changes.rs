@@ -2,13 +2,15 @@
 
 use async_trait::async_trait;
 
-use crate::domain::identifier::ClientId;
+use crate::domain::identifier::{ClientId, UserId};
 
 /// What was changed, by this instance or by another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A client was replaced or removed.
     Client(ClientId),
+    /// An account was enabled, disabled or replaced.
+    User(UserId),
     /// A signing key was added or removed.
     SigningKeys,
     /// News may have been missed: anything may have changed.
@@ -20,6 +22,7 @@ impl Change {
     pub fn to_line(&self) -> String {
         match self {
             Self::Client(id) => format!("client {id}"),
+            Self::User(id) => format!("user {id}"),
             Self::SigningKeys => "signing keys".to_owned(),
             Self::Anything => "anything".to_owned(),
         }
@@ -27,13 +30,13 @@ impl Change {
 
     /// Reads [`to_line`](Self::to_line). What is not understood, e.g. from a newer version, may be anything.
     pub fn from_line(line: &str) -> Self {
-        match line {
-            "signing keys" => Self::SigningKeys,
-            _ => line
-                .strip_prefix("client ")
-                .and_then(|id| ClientId::parse(id).ok())
-                .map_or(Self::Anything, Self::Client),
-        }
+        let read = match line.split_once(' ') {
+            Some(("client", id)) => ClientId::parse(id).ok().map(Self::Client),
+            Some(("user", id)) => UserId::parse(id).ok().map(Self::User),
+            Some(("signing", "keys")) => Some(Self::SigningKeys),
+            _ => None,
+        };
+        read.unwrap_or(Self::Anything)
     }
 }
 
@@ -51,14 +54,15 @@ mod tests {
     #[test]
     fn a_line_says_what_was_changed() {
         let client = Change::Client(ClientId::parse("https://client.example/1").unwrap());
-        for change in [client, Change::SigningKeys, Change::Anything] {
+        let user = Change::User(UserId::parse("ada").unwrap());
+        for change in [client, user, Change::SigningKeys, Change::Anything] {
             assert_eq!(Change::from_line(&change.to_line()), change);
         }
     }
 
     #[test]
     fn a_line_that_is_not_understood_may_be_anything() {
-        for line in ["", "client ", "client a b", "users", "client"] {
+        for line in ["", "client ", "client a b", "user a b", "users", "client", "signing key"] {
             assert_eq!(Change::from_line(line), Change::Anything, "{line}");
         }
     }

@@ -99,6 +99,10 @@ impl AccountStore for MemoryAccounts {
         Ok(self.accounts.of(id).get(id).map(|account| account.user.clone()))
     }
 
+    async fn active_user(&self, id: &UserId) -> StoreResult<Option<Username>> {
+        Ok(self.find_user(id).await?.and_then(User::name_if_active))
+    }
+
     async fn find_user_by_name(&self, name: &Username) -> StoreResult<Option<User>> {
         match self.names.get(name) {
             Some(id) => self.find_user(&id).await,

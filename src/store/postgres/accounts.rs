@@ -14,7 +14,7 @@ use crate::{
         scope::Scope,
         time::Timestamp,
     },
-    port::store::{AccountStore, Creation, Page, StoreResult},
+    port::store::{AccountStore, Change, Creation, Page, StoreResult},
     store::{
         record::{corrupt, session, text, user, word},
         sql::limit as rows,
@@ -93,6 +93,10 @@ impl AccountStore for Postgres {
         self.ask(FindUser(id.clone())).await
     }
 
+    async fn active_user(&self, id: &UserId) -> StoreResult<Option<Username>> {
+        Ok(self.find_user(id).await?.and_then(User::name_if_active))
+    }
+
     async fn find_user_by_name(&self, name: &Username) -> StoreResult<Option<User>> {
         let find = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username = $1");
         let query = async |mut held: Held| Ok(sqlx::query(find).bind(name.as_str()).fetch_optional(&mut *held).await?);
@@ -120,7 +124,11 @@ impl AccountStore for Postgres {
             UserStatus::Active => false,
             UserStatus::Disabled => true,
         };
-        self.set(id, "UPDATE users SET status = $2 WHERE id = $1", word(&status)?, ends_sessions).await
+        let set = self.set(id, "UPDATE users SET status = $2 WHERE id = $1", word(&status)?, ends_sessions).await?;
+        if set {
+            self.announce(&Change::User(id.clone())).await;
+        }
+        Ok(set)
     }
 
     async fn end_sessions(&self, id: &UserId) -> StoreResult<bool> {

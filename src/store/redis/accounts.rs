@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use super::{
     Keyed, Redis,
     columns::{Columns, read},
+    news::announced,
     script::{Invocation, Script, script},
 };
 use crate::{
@@ -21,12 +22,12 @@ use crate::{
         scope::Scope,
         time::Timestamp,
     },
-    port::store::{AccountStore, Creation, Page, StoreResult},
+    port::store::{AccountStore, Change, Creation, Page, StoreResult},
     store::record::{corrupt, session, user, word},
 };
 
 static CREATE: Script = script!("", "create_user.lua");
-static CHANGE: Script = script!(" flags=allow-oom", "sessions.lua", "change_user.lua");
+static CHANGE: Script = script!(" flags=allow-oom", "announce.lua", "sessions.lua", "change_user.lua");
 static OPEN_SESSION: Script = script!("", "sessions.lua", "open_session.lua");
 static CLOSE_SESSION: Script = script!(" flags=allow-oom", "sessions.lua", "close_session.lua");
 static FIND_SESSION: Script = script!(" flags=no-writes", "find_session.lua");
@@ -88,10 +89,10 @@ impl Redis {
         script.call([&failures, &windows])
     }
 
-    async fn change(&self, id: &UserId, field: &str, value: &str, ends_sessions: bool) -> StoreResult<bool> {
+    /// A change of one field of an account.
+    fn change(&self, id: &UserId, field: &str, value: &str, ends_sessions: bool) -> Invocation {
         let change = self.on_sessions(&CHANGE).key(self.user(id.as_str()));
-        let change = change.arg(id.as_str()).arg(field).arg(value).arg(i32::from(ends_sessions));
-        read(self.tell(change).await?)
+        change.arg(id.as_str()).arg(field).arg(value).arg(i32::from(ends_sessions))
     }
 
     pub(super) async fn users(&self, ids: &[String]) -> StoreResult<Vec<User>> {
@@ -126,6 +127,10 @@ impl AccountStore for Redis {
         Columns::from_hash(found)?.as_ref().map(user).transpose()
     }
 
+    async fn active_user(&self, id: &UserId) -> StoreResult<Option<Username>> {
+        Ok(self.find_user(id).await?.and_then(User::name_if_active))
+    }
+
     async fn find_user_by_name(&self, name: &Username) -> StoreResult<Option<User>> {
         let find = Keyed::new("HGET", self.names.accounts("names")).arg(name.as_str());
         let id: Option<String> = read(self.read_one(find).await?)?;
@@ -145,7 +150,7 @@ impl AccountStore for Redis {
     }
 
     async fn set_password(&self, id: &UserId, password: &PasswordHash) -> StoreResult<bool> {
-        self.change(id, "password_hash", password.expose(), true).await
+        announced(self.tell(self.change(id, "password_hash", password.expose(), true)).await?)
     }
 
     async fn set_status(&self, id: &UserId, status: UserStatus) -> StoreResult<bool> {
@@ -153,12 +158,13 @@ impl AccountStore for Redis {
             UserStatus::Active => false,
             UserStatus::Disabled => true,
         };
-        self.change(id, "status", &word(&status)?, ends_sessions).await
+        let change = self.change(id, "status", &word(&status)?, ends_sessions);
+        announced(self.tell(self.announcing(change, &Change::User(id.clone()))).await?)
     }
 
     async fn end_sessions(&self, id: &UserId) -> StoreResult<bool> {
         // Its own value: nothing else changes.
-        self.change(id, "id", id.as_str(), true).await
+        announced(self.tell(self.change(id, "id", id.as_str(), true)).await?)
     }
 
     async fn open_session(&self, session: &Session, replaces: Option<&Digest<SessionToken>>) -> StoreResult<bool> {

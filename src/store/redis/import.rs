@@ -27,7 +27,7 @@ use crate::{
 
 static CLIENT: Script = script!("", "announce.lua", "import_client.lua");
 static GRANT: Script = script!("", "import_grant.lua");
-static USER: Script = script!("", "import_user.lua");
+static USER: Script = script!("", "announce.lua", "import_user.lua");
 static SESSION: Script = script!("", "sessions.lua", "import_session.lua");
 static PAIR: Script = script!("", "import_pair.lua");
 static KEY: Script = script!("", "announce.lua", "import_key.lua");
@@ -142,8 +142,9 @@ impl Redis {
     async fn import_user(&self, user: &User) -> StoreResult<()> {
         let [names, by_name] = ["names", "by-name"].map(|kind| self.names.accounts(kind));
         let import = USER.call([&self.user(user.id.as_str()), &names, &by_name]);
-        let import = import.arg(user.id.as_str()).arg(user.username.as_str()).arg(&user_fields(user)?);
-        let imported: bool = read(self.tell(import).await?)?;
+        let import = import.arg(user.id.as_str()).arg(user.username.as_str());
+        let import = self.announcing(import, &Change::User(user.id.clone())).arg(&user_fields(user)?);
+        let imported: bool = announced(self.tell(import).await?)?;
         refused_unless(imported, "another account has the name of one that is imported")
     }
 

@@ -46,6 +46,7 @@ mod cluster;
 mod columns;
 mod failure;
 mod family;
+mod follow;
 mod grants;
 mod import;
 mod keys;
@@ -82,6 +83,8 @@ pub(super) struct Redis {
     /// For changes: a way of their own if they wait for replicas, so that nobody who only reads stands in line behind them.
     changes: Arc<Link>,
     names: Names,
+    /// Whether index entries can be followed in one step.
+    follows: bool,
     wait: Option<Wait>,
     /// Where news of changes can be heard.
     news: Arc<Place>,
@@ -117,7 +120,9 @@ impl Redis {
         let news = Arc::new(Place { connector, channel: names.changes() });
         let link = Arc::new(link);
         let changes = if address.wait.is_some() { Arc::new(link.another()) } else { Arc::clone(&link) };
-        Ok(Arc::new(Self { link, changes, names, wait: address.wait, news }))
+        let mut opened = Self { link, changes, names, follows: false, wait: address.wait, news };
+        opened.follows = !opened.link.is_cluster() && opened.can_follow().await;
+        Ok(Arc::new(opened))
     }
 
     /// A feed of its own, which connects when it is listened to.

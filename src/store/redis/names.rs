@@ -59,6 +59,11 @@ impl Names {
         Self { prefix: prefix.to_owned() }
     }
 
+    /// What all keys begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     fn name(&self, tag: &str, kind: impl Display) -> String {
         format!("{}{{{tag}}}:{kind}", self.prefix)
     }

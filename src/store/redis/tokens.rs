@@ -8,6 +8,7 @@ use super::{
     Keyed, Redis,
     columns::{Columns, read},
     family::{CODE, GRANT, access_json, code_fields, grant_fields, read_refresh},
+    follow::{Behind, Index, Values},
     names::{GrantKeys, base64},
     script::{Invocation, Script, script},
 };
@@ -32,7 +33,7 @@ static OPEN_GRANT: Script = script!("", "open_grant.lua");
 static REDEEM: Script = script!("", "record.lua", "redeem.lua");
 static ROTATE: Script = script!("", "record.lua", "rotate.lua");
 static RECORD_ACCESS: Script = script!("", "record.lua", "record_access.lua");
-static FIND_REFRESH: Script = script!(" flags=no-writes", "find_refresh.lua");
+static FIND_ROTATED: Script = script!(" flags=no-writes", "find_rotated.lua");
 static REVOKE_GRANT: Script = script!(" flags=allow-oom", "revoke_grant.lua");
 static USE_ONCE: Script = script!("", "use_once.lua");
 
@@ -81,7 +82,11 @@ impl Redis {
 
     /// Leads from an opaque access token to its grant.
     pub(super) fn to_access(&self, OpaqueRecord { digest, token }: &OpaqueRecord, grant: &GrantId) -> Keyed {
-        leads_to(self.names.access(digest), format!("g{grant}"), span(token.issued_at, token.expires_at))
+        leads_to(
+            self.names.access(digest),
+            format!("{}{grant}", Index::Mixed.mark()),
+            span(token.issued_at, token.expires_at),
+        )
     }
 
     /// Leads from a code that was not spent to its grant.
@@ -140,16 +145,20 @@ impl Redis {
         Ok(outcome)
     }
 
-    async fn is_revoked(&self, id: &TokenId) -> StoreResult<bool> {
-        let key = self.names.shard_of(id.as_str().as_bytes()).revoked;
-        let revoked: Option<f64> = read(self.read_one(Keyed::new("ZSCORE", key).arg(id.as_str())).await?)?;
-        Ok(revoked.is_some())
+    /// Asks until when an access token is revoked by itself.
+    fn revocation_of(&self, id: &TokenId) -> Keyed {
+        Keyed::new("ZSCORE", self.names.shard_of(id.as_str().as_bytes()).revoked).arg(id.as_str())
     }
 
-    /// What a name in an index leads to.
-    async fn grant_behind(&self, key: String) -> StoreResult<Option<GrantId>> {
-        let found: Option<String> = read(self.read_one(Keyed::new("GET", key)).await?)?;
-        found.map(|id| GrantId::parse(&id).map_err(corrupt)).transpose()
+    /// A refresh token, with how it was rotated and whether its successor was.
+    async fn find_rotated(&self, digest: &Digest<RefreshToken>, grant: &GrantId) -> StoreResult<Option<RefreshRecord>> {
+        let find = FIND_ROTATED.call([&self.names.grant(grant).grant]).arg(digest.as_bytes()).arg(&GRANT);
+        let found: Option<Values> = read(self.ask(find).await?)?;
+        let Some(mut found) = found else { return Ok(None) };
+        let mut columns = Columns::from_fields(&GRANT, found.split_off(3.min(found.len())));
+        let [issue, rotation, used] = found.as_slice() else { return Err(corrupt("a refresh token is incomplete")) };
+        read_refresh(&mut columns, digest, [issue, rotation, used].map(Option::as_deref))?;
+        refresh(&columns).map(Some)
     }
 }
 
@@ -169,10 +178,11 @@ impl TokenStore for Redis {
     }
 
     async fn find_code(&self, digest: &Digest<AuthorizationCode>) -> StoreResult<Option<CodeRecord>> {
-        let Some(id) = self.grant_behind(self.names.code(digest)).await? else { return Ok(None) };
-        let find = Keyed::new("HMGET", self.names.grant(&id).grant).arg(&GRANT).arg(&CODE);
-        let values: Vec<Option<Vec<u8>>> = read(self.read_one(find).await?)?;
-        let columns = Columns::from_fields(&[GRANT.as_slice(), CODE.as_slice()].concat(), values);
+        let names = [GRANT.as_slice(), CODE.as_slice()].concat();
+        let fields: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        let found = self.follow(self.names.code(digest), Index::Grants, &fields).await?;
+        let Some(Behind::Grant(_, values)) = found else { return Ok(None) };
+        let columns = Columns::from_fields(&names, values);
         if !columns.is("digest", digest.as_bytes()) {
             return Ok(None);
         }
@@ -194,14 +204,21 @@ impl TokenStore for Redis {
     }
 
     async fn find_refresh(&self, digest: &Digest<RefreshToken>) -> StoreResult<Option<RefreshRecord>> {
-        let Some(id) = self.grant_behind(self.names.refresh(digest)).await? else { return Ok(None) };
-        let find = FIND_REFRESH.call([&self.names.grant(&id).grant]).arg(digest.as_bytes()).arg(&GRANT);
-        let found: Option<Vec<Option<Vec<u8>>>> = read(self.ask(find).await?)?;
-        let Some(mut found) = found else { return Ok(None) };
-        let mut columns = Columns::from_fields(&GRANT, found.split_off(3.min(found.len())));
-        let [issue, rotation, used] = found.as_slice() else { return Err(corrupt("a refresh token is incomplete")) };
-        read_refresh(&mut columns, digest, [issue, rotation, used].map(Option::as_deref))?;
-        refresh(&columns).map(Some)
+        let [issue, rotation] = [b'r', b's'].map(|kind| [&[kind], digest.as_bytes().as_slice()].concat());
+        let fields: Vec<&[u8]> =
+            [issue.as_slice(), &rotation].into_iter().chain(GRANT.iter().map(|name| name.as_bytes())).collect();
+        let found = self.follow(self.names.refresh(digest), Index::Grants, &fields).await?;
+        let Some(Behind::Grant(id, mut values)) = found else { return Ok(None) };
+        let mut columns = Columns::from_fields(&GRANT, values.split_off(2.min(values.len())));
+        match values.as_slice() {
+            [Some(issue), None] => {
+                read_refresh(&mut columns, digest, [Some(issue), None, Some(b"0")])?;
+                refresh(&columns).map(Some)
+            }
+            // Whoever presents it is late: the fate of its successor decides, in the same moment.
+            [Some(_), Some(_)] => self.find_rotated(digest, &id).await,
+            _ => Ok(None),
+        }
     }
 
     async fn rotate(
@@ -243,36 +260,35 @@ impl TokenStore for Redis {
     }
 
     async fn find_access(&self, digest: &Digest<OpaqueAccessToken>) -> StoreResult<Option<(AccessToken, Standing)>> {
-        let found: Option<Vec<u8>> = read(self.read_one(Keyed::new("GET", self.names.access(digest))).await?)?;
-        let (record, active) = match found.as_deref() {
+        let field = [b"a".as_slice(), digest.as_bytes()].concat();
+        let found = self.follow(self.names.access(digest), Index::Mixed, &[&field, b"revoked_at"]).await?;
+        let (record, active) = match found {
             None => return Ok(None),
-            Some([b't', record @ ..]) => (record.to_vec(), true),
-            Some([b'g', id @ ..]) => {
-                let id = String::from_utf8(id.to_vec()).ok().and_then(|id| GrantId::parse(&id).ok());
-                let id = id.ok_or_else(|| corrupt("an access token leads to no grant"))?;
-                let field = [b"a".as_slice(), digest.as_bytes()].concat();
-                let find = Keyed::new("HMGET", self.names.grant(&id).grant).arg(field).arg("revoked_at");
-                let (record, revoked_at): (Option<Vec<u8>>, Option<i64>) = read(self.read_one(find).await?)?;
-                let Some(record) = record else { return Ok(None) };
-                (record, revoked_at.is_none())
-            }
-            Some(_) => return Err(corrupt("an access token is neither here nor there")),
+            Some(Behind::Entry(entry)) => match entry.strip_prefix(b"t") {
+                Some(record) => (record.to_vec(), true),
+                None => return Err(corrupt("an access token is neither here nor there")),
+            },
+            Some(Behind::Grant(_, values)) => match <[_; 2]>::try_from(values) {
+                Ok([Some(record), revoked_at]) => (record, revoked_at.is_none()),
+                _ => return Ok(None),
+            },
         };
         let token = access(&Columns::from_json(&record)?)?;
         // After the grant was asked, so that what was revoked before this call is seen, whichever of the two it was.
-        let good = active && !self.is_revoked(&token.id).await?;
+        let revoked: Option<f64> = read(self.read_one(self.revocation_of(&token.id)).await?)?;
+        let good = active && revoked.is_none();
         Ok(Some((token, if good { Standing::Good } else { Standing::Revoked })))
     }
 
     async fn standing(&self, id: &TokenId, grant: Option<&GrantId>) -> StoreResult<Standing> {
-        if let Some(grant) = grant {
-            let ask = Keyed::new("HMGET", self.names.grant(grant).grant).arg("grant_id").arg("revoked_at");
-            let (known, revoked_at): (Option<String>, Option<i64>) = read(self.read_one(ask).await?)?;
-            if known.is_none() || revoked_at.is_some() {
-                return Ok(Standing::Revoked);
-            }
-        }
-        Ok(if self.is_revoked(id).await? { Standing::Revoked } else { Standing::Good })
+        let grant =
+            grant.map(|grant| Keyed::new("HMGET", self.names.grant(grant).grant).arg("grant_id").arg("revoked_at"));
+        let asked = [self.revocation_of(id)].into_iter().chain(grant).collect();
+        let mut answers = self.read_each(asked).await?.into_iter();
+        let revoked: Option<f64> = answers.next().map(read).transpose()?.flatten();
+        let grant: Option<(Option<String>, Option<i64>)> = answers.next().map(read).transpose()?;
+        let good = revoked.is_none() && grant.is_none_or(|(known, revoked_at)| known.is_some() && revoked_at.is_none());
+        Ok(if good { Standing::Good } else { Standing::Revoked })
     }
 
     async fn revoke_access(&self, id: &TokenId, expires_at: Timestamp) -> StoreResult<()> {

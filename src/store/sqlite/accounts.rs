@@ -60,6 +60,10 @@ impl AccountStore for Sqlite {
         row.as_ref().map(user).transpose()
     }
 
+    async fn active_user(&self, id: &UserId) -> StoreResult<Option<Username>> {
+        Ok(self.find_user(id).await?.and_then(User::name_if_active))
+    }
+
     async fn find_user_by_name(&self, name: &Username) -> StoreResult<Option<User>> {
         let query = sqlx::query("SELECT * FROM users WHERE username = ?").bind(name.as_str());
         let row = query.fetch_optional(&self.readers).await?;

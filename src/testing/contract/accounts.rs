@@ -115,6 +115,19 @@ pub async fn disabling_an_account_ends_its_sessions_and_enabling_brings_none_bac
     assert!(!lives(stores, &session).await);
 }
 
+/// From the first moment on, as far as whoever changes it can see; and nobody is no account that may act.
+pub async fn an_account_may_act_while_it_is_active(stores: &Stores) {
+    let ada = create(stores, "ada").await;
+    let name = async || stores.accounts.active_user(&user_id("ada")).await.unwrap();
+    for status in [UserStatus::Active, UserStatus::Disabled, UserStatus::Active, UserStatus::Disabled] {
+        assert!(stores.accounts.set_status(&user_id("ada"), status).await.unwrap());
+        for _ in 0..2 {
+            assert_eq!(name().await, (status == UserStatus::Active).then(|| ada.username.clone()));
+        }
+    }
+    assert_eq!(stores.accounts.active_user(&user_id("nobody")).await.unwrap(), None);
+}
+
 /// The answer says so.
 pub async fn an_unknown_account_is_not_changed(stores: &Stores) {
     let nobody = user_id("nobody");

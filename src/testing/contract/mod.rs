@@ -95,6 +95,7 @@ macro_rules! store_behaviours {
             accounts: a_new_password_ends_every_session_of_its_account,
             accounts: sessions_end_together_and_the_account_stays_as_it_is,
             accounts: disabling_an_account_ends_its_sessions_and_enabling_brings_none_back,
+            accounts: an_account_may_act_while_it_is_active,
             accounts: an_unknown_account_is_not_changed,
             accounts: a_session_is_found_with_its_account,
             accounts: only_an_active_account_gets_a_session,

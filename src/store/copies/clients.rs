@@ -1,21 +1,10 @@
-//! Clients that were read a moment ago, so that a token request need not ask a store on another machine who is calling.
-//!
-//! A copy is given up when this instance changes the client, when news of a change arrive ([`Change`]), and in any case after
-//! a short time. So a client that is disabled on another instance is disabled here at once, and after that time even if the
-//! news are lost. What is not registered is not remembered: a client that has just registered elsewhere is found.
+//! Clients: every request asks who is calling.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use moka::sync::Cache;
-use tokio::time::Instant;
 
+use super::Copies;
 use crate::{
     domain::{
         client::{Client, ClientEntry, Removal},
@@ -25,75 +14,48 @@ use crate::{
     port::store::{Change, ClientStore, Insertion, Page, ReapRule, Replacement, StoreResult},
 };
 
-/// The most copies; a client with everything set has a few KiB.
-const CAPACITY: u64 = 10_000;
-
-/// A client as it was at some time after it was asked for.
-#[derive(Clone)]
-struct Remembered {
-    client: Arc<Client>,
-    asked_at: Instant,
-}
-
 /// Copies of clients before the store that has them.
-pub(super) struct CachedClients {
+pub(in crate::store) struct CopiedClients {
     inner: Arc<dyn ClientStore>,
-    copies: Cache<ClientId, Remembered>,
-    bound: Duration,
-    /// How often something was given up. A reading that began before the last time may be older than the change.
-    given_up: AtomicU64,
+    copies: Copies<ClientId, Arc<Client>>,
 }
 
-impl CachedClients {
-    pub(super) fn new(inner: Arc<dyn ClientStore>, bound: Duration) -> Self {
-        let copies = Cache::builder().max_capacity(CAPACITY).time_to_live(bound).build();
-        Self { inner, copies, bound, given_up: AtomicU64::new(0) }
+impl CopiedClients {
+    /// Copies that are used for at most `bound`.
+    pub(in crate::store) fn new(inner: Arc<dyn ClientStore>, bound: Duration) -> Self {
+        Self { inner, copies: Copies::new(bound) }
     }
 
     /// Gives up what `change` may have made untrue.
-    pub(super) fn note(&self, change: &Change) {
+    pub(in crate::store) fn note(&self, change: &Change) {
         match change {
-            Change::Client(id) => self.give_up(id),
-            Change::SigningKeys => {}
-            Change::Anything => {
-                self.given_up.fetch_add(1, Ordering::SeqCst);
-                self.copies.invalidate_all();
-            }
+            Change::Client(id) => self.copies.give_up(id),
+            Change::User(_) | Change::SigningKeys => {}
+            Change::Anything => self.copies.give_up_all(),
         }
-    }
-
-    fn give_up(&self, id: &ClientId) {
-        self.given_up.fetch_add(1, Ordering::SeqCst);
-        self.copies.invalidate(id);
     }
 
     /// What may have changed the client, even if it failed, ends the copy.
     fn after<T>(&self, id: &ClientId, outcome: StoreResult<T>) -> StoreResult<T> {
-        self.give_up(id);
+        self.copies.give_up(id);
         outcome
     }
 }
 
 #[async_trait]
-impl ClientStore for CachedClients {
+impl ClientStore for CopiedClients {
     async fn insert(&self, client: &Client, max_dynamic: Option<u64>) -> StoreResult<Insertion> {
         self.inner.insert(client, max_dynamic).await
     }
 
     async fn find(&self, id: &ClientId) -> StoreResult<Option<ClientEntry>> {
-        // A store that is slow answers with what was so long ago, so the cache's own count from the answer is too generous.
-        if let Some(copy) = self.copies.get(id).filter(|copy| copy.asked_at.elapsed() < self.bound) {
-            return Ok(Some(ClientEntry::Registered(copy.client)));
+        if let Some(copy) = self.copies.get(id) {
+            return Ok(Some(ClientEntry::Registered(copy)));
         }
-        let asked_at = Instant::now();
-        let before = self.given_up.load(Ordering::SeqCst);
+        let reading = self.copies.reading();
         let found = self.inner.find(id).await?;
         if let Some(ClientEntry::Registered(client)) = &found {
-            self.copies.insert(id.clone(), Remembered { client: client.clone(), asked_at });
-            // Looked at after the copy is there: whoever gives it up counts first, so one of the two sees the other.
-            if self.given_up.load(Ordering::SeqCst) != before {
-                self.copies.invalidate(id);
-            }
+            self.copies.keep(id, client.clone(), reading);
         }
         Ok(found)
     }
@@ -158,11 +120,11 @@ mod tests {
         Client::new(id(), Provenance::Operator, Timestamp::EPOCH)
     }
 
-    /// A cache before a store that others change behind its back.
-    async fn behind(bound: Duration) -> (CachedClients, Arc<dyn ClientStore>) {
+    /// Copies before a store that others change behind its back.
+    async fn behind(bound: Duration) -> (CopiedClients, Arc<dyn ClientStore>) {
         let store = Stores::in_memory().clients;
         store.insert(&client(), None).await.unwrap();
-        (CachedClients::new(store.clone(), bound), store)
+        (CopiedClients::new(store.clone(), bound), store)
     }
 
     async fn status(clients: &dyn ClientStore) -> ClientStatus {
@@ -180,32 +142,32 @@ mod tests {
     #[tokio::test]
     async fn news_of_a_client_end_its_copy() {
         for news in [Change::Client(id()), Change::Anything] {
-            let (cached, store) = behind(LONG).await;
-            assert_eq!(status(&cached).await, ClientStatus::Active);
+            let (copied, store) = behind(LONG).await;
+            assert_eq!(status(&copied).await, ClientStatus::Active);
             disable(&*store).await;
-            assert_eq!(status(&cached).await, ClientStatus::Active, "a copy");
-            cached.note(&news);
-            assert_eq!(status(&cached).await, ClientStatus::Disabled, "{news:?}");
+            assert_eq!(status(&copied).await, ClientStatus::Active, "a copy");
+            copied.note(&news);
+            assert_eq!(status(&copied).await, ClientStatus::Disabled, "{news:?}");
         }
     }
 
     #[tokio::test]
     async fn news_of_something_else_leave_a_copy_alone() {
-        let (cached, store) = behind(LONG).await;
-        status(&cached).await;
+        let (copied, store) = behind(LONG).await;
+        status(&copied).await;
         disable(&*store).await;
-        cached.note(&Change::SigningKeys);
-        cached.note(&Change::Client(ClientId::parse("other").unwrap()));
-        assert_eq!(status(&cached).await, ClientStatus::Active);
+        copied.note(&Change::SigningKeys);
+        copied.note(&Change::Client(ClientId::parse("other").unwrap()));
+        assert_eq!(status(&copied).await, ClientStatus::Active);
     }
 
     #[tokio::test]
     async fn without_news_a_copy_ends_with_its_time() {
-        let (cached, store) = behind(Duration::from_millis(1)).await;
-        status(&cached).await;
+        let (copied, store) = behind(Duration::from_millis(1)).await;
+        status(&copied).await;
         disable(&*store).await;
         tokio::time::timeout(LONG, async {
-            while status(&cached).await == ClientStatus::Active {
+            while status(&copied).await == ClientStatus::Active {
                 tokio::task::yield_now().await;
             }
         })
@@ -215,30 +177,30 @@ mod tests {
 
     #[tokio::test]
     async fn what_this_instance_changes_it_sees_at_once() {
-        let (cached, _) = behind(LONG).await;
-        status(&cached).await;
-        disable(&cached).await;
-        assert_eq!(status(&cached).await, ClientStatus::Disabled);
-        assert!(cached.remove(&id(), Removal::Operator, Timestamp::EPOCH).await.unwrap());
-        assert!(matches!(cached.find(&id()).await.unwrap(), Some(ClientEntry::Removed { .. })));
+        let (copied, _) = behind(LONG).await;
+        status(&copied).await;
+        disable(&copied).await;
+        assert_eq!(status(&copied).await, ClientStatus::Disabled);
+        assert!(copied.remove(&id(), Removal::Operator, Timestamp::EPOCH).await.unwrap());
+        assert!(matches!(copied.find(&id()).await.unwrap(), Some(ClientEntry::Removed { .. })));
     }
 
     #[tokio::test]
     async fn a_conflict_ends_the_copy_that_it_came_from() {
-        let (cached, store) = behind(LONG).await;
-        status(&cached).await;
+        let (copied, store) = behind(LONG).await;
+        status(&copied).await;
         disable(&*store).await;
-        assert_eq!(cached.replace(&client()).await.unwrap(), Replacement::Conflict);
-        assert_eq!(status(&cached).await, ClientStatus::Disabled);
+        assert_eq!(copied.replace(&client()).await.unwrap(), Replacement::Conflict);
+        assert_eq!(status(&copied).await, ClientStatus::Disabled);
     }
 
     #[tokio::test]
     async fn a_client_that_registered_elsewhere_is_found_although_it_was_not_there_before() {
         let store = Stores::in_memory().clients;
-        let cached = CachedClients::new(store.clone(), LONG);
-        assert_eq!(cached.find(&id()).await.unwrap(), None);
+        let copied = CopiedClients::new(store.clone(), LONG);
+        assert_eq!(copied.find(&id()).await.unwrap(), None);
         store.insert(&client(), None).await.unwrap();
-        assert_eq!(status(&cached).await, ClientStatus::Active);
+        assert_eq!(status(&copied).await, ClientStatus::Active);
     }
 
     /// Answers a `find` with what was so when it was asked, once it is told to.
@@ -293,22 +255,22 @@ mod tests {
         }
     }
 
-    /// Reads an active client that is disabled before the answer arrives; what happens to the cache meanwhile is for `then`.
-    async fn overtaken(then: impl AsyncFnOnce(&CachedClients)) {
+    /// Reads an active client that is disabled before the answer arrives; what happens to the copies meanwhile is for `then`.
+    async fn overtaken(then: impl AsyncFnOnce(&CopiedClients)) {
         let store = Stores::in_memory().clients;
         store.insert(&client(), None).await.unwrap();
         let slow = Arc::new(Slow { inner: store.clone(), asked: Notify::new(), answer: Notify::new(), seen: 0.into() });
-        let cached = Arc::new(CachedClients::new(slow.clone(), LONG));
+        let copied = Arc::new(CopiedClients::new(slow.clone(), LONG));
         let reading = tokio::spawn({
-            let cached = cached.clone();
-            async move { status(&*cached).await }
+            let copied = copied.clone();
+            async move { status(&*copied).await }
         });
         slow.asked.notified().await;
         disable(&*store).await;
-        then(&cached).await;
+        then(&copied).await;
         slow.answer.notify_one();
         assert_eq!(reading.await.unwrap(), ClientStatus::Active, "it was so when it was asked");
-        assert_eq!(status(&*cached).await, ClientStatus::Disabled);
+        assert_eq!(status(&*copied).await, ClientStatus::Disabled);
     }
 
     #[tokio::test(start_paused = true)]
@@ -318,6 +280,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_reading_that_news_overtook_is_not_kept() {
-        overtaken(async |cached| cached.note(&Change::Client(id()))).await;
+        overtaken(async |copied| copied.note(&Change::Client(id()))).await;
     }
 }
