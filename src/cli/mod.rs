@@ -29,6 +29,7 @@ mod grant;
 mod healthcheck;
 mod instance;
 mod key;
+mod limits;
 mod log;
 mod man;
 mod metrics;

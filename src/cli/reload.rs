@@ -10,18 +10,26 @@ use super::{
     compose::{Assembly, refuse_unsafe},
     declare::declare,
     failure::Failure,
+    limits,
     log::LogFilter,
     read,
 };
-use crate::domain::audit::{Action, Event, Outcome, Reason};
+use crate::{
+    domain::audit::{Action, Event, Outcome, Reason},
+    http::App,
+};
 
 /// Settings and sections that are followed.
-const FOLLOWED: &[&str] = &["clients", "log.filter", "users"];
+const FOLLOWED: &[&str] = &["clients", "limits", "log.filter", "users"];
+
+/// What in them is not: it is for all instances, by a policy that does not change while requests are judged by it.
+const NOT_FOLLOWED: &[&str] = &["limits.client_failure_window", "limits.client_max_failures"];
 
 /// What is needed to follow a configuration.
 pub(super) struct Reload {
     /// As it was named at start.
     pub(super) file: Option<PathBuf>,
+    pub(super) app: App,
     pub(super) assembly: Arc<Assembly>,
     pub(super) log: LogFilter,
     pub(super) certificate: Option<Arc<Certificate>>,
@@ -57,6 +65,7 @@ impl Reload {
         let next = read(self.file.as_deref())?;
         refuse_unsafe(&next, "not safe")?;
         self.log.set(&next.log)?;
+        self.app.set_limits(&limits::of_config(&next));
         // Compared with what the server was started with: the rest of that is in force until it ends.
         let later: Vec<String> =
             self.assembly.config.changes(&next).into_iter().filter(|setting| !is_followed(setting)).collect();
@@ -77,7 +86,7 @@ impl Reload {
 }
 
 fn is_followed(setting: &str) -> bool {
-    FOLLOWED.iter().any(|followed| {
-        setting.strip_prefix(followed).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    })
+    let is_of =
+        |name: &&str| setting.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    FOLLOWED.iter().any(is_of) && !NOT_FOLLOWED.iter().any(is_of)
 }

@@ -17,16 +17,14 @@ use super::{
     declare::declare,
     development,
     failure::Failure,
-    gateway, instance, log, metrics, output,
+    gateway, instance, limits, log, metrics, output,
     reload::Reload,
 };
 use crate::{
-    config::{self, Config, Mode},
+    config::{Config, Mode},
     domain::audit::{Action, Event},
     http::{
-        AddressBlocks, App, HttpOptions, TrustedProxies,
-        limits::{LimitOptions, Rates},
-        router,
+        AddressBlocks, App, HttpOptions, TrustedProxies, router,
         serve::{ConnectionLimits, Drained, ServeOptions, serve},
     },
     resource::SystemClock,
@@ -61,7 +59,7 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
         body_timeout: assembly.config.server.request_timeout / BODY_SHARE,
         request_timeout: assembly.config.server.request_timeout,
         max_in_flight: assembly.config.server.max_in_flight,
-        limits: limits(&assembly.config),
+        limits: limits::of_config(&assembly.config),
         registration_burst: assembly.config.registration_rate.burst,
         registration_period: assembly.config.registration_rate.period,
     };
@@ -75,7 +73,9 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
     let mut background = background::start(&app, &assembly, measured);
     background.extend(certificate.as_ref().map(background::follow_certificate));
     let (file, followed) = (file.map(Path::to_owned), certificate.clone());
-    background.push(Reload { file, assembly: assembly.clone(), log, certificate: followed }.follow(hangups));
+    background.push(
+        Reload { file, app: app.clone(), assembly: assembly.clone(), log, certificate: followed }.follow(hangups),
+    );
     match assembly.config.mode {
         Mode::Development => development::prepare(&assembly, now).await?,
         Mode::Production => {}
@@ -121,20 +121,6 @@ pub(super) async fn run(config: Config, file: Option<&Path>) -> Result<(), Failu
         warn!("the store did not close in time");
     }
     Ok(())
-}
-
-fn limits(config: &Config) -> LimitOptions {
-    let config::Limits { exempt, token, introspection, gateway, .. } = &config.limits;
-    let rates = |rates: &config::Rates| Rates { per_address: rates.per_address, per_client: rates.per_client };
-    LimitOptions {
-        exempt: AddressBlocks::new(exempt.iter().copied()),
-        token: rates(token),
-        token_query: rates(introspection),
-        pages: config.limits.pages_per_address,
-        registration: config.limits.registration_per_address,
-        public: config.limits.public_per_address,
-        gateway: rates(gateway),
-    }
 }
 
 async fn listen(config: &Config) -> Result<Vec<TcpListener>, Failure> {

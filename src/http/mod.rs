@@ -155,6 +155,11 @@ impl App {
         &self.0.authority
     }
 
+    /// Sets anew how often somebody may ask. Senders whose rate stays as it was have used what they had used of it.
+    pub fn set_limits(&self, limits: &LimitOptions) {
+        self.0.limits.set(limits);
+    }
+
     fn limits(&self) -> &Limits {
         &self.0.limits
     }

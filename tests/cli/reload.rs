@@ -142,3 +142,42 @@ async fn each_time_is_in_the_audit_trail_with_what_came_of_it() {
     fs::write(&configured.file, with_client("archivist")).unwrap();
     audited(&configured.server, &["success null", "success restart_needed", "refused configuration_refused"]).await;
 }
+
+/// How many of so many requests for the metadata an address is granted, one after the other, by way of a proxy.
+async fn granted(server: &Server, address: &str, requests: usize) -> usize {
+    let wire = Wire::to(server);
+    let metadata = server.url("/.well-known/oauth-authorization-server");
+    let mut granted = 0;
+    for _ in 0..requests {
+        let answer = wire.http.get(&metadata).header("X-Forwarded-For", address).send().await.unwrap();
+        granted += usize::from(answer.status() == 200);
+    }
+    granted
+}
+
+fn with_limits(limits: &str) -> String {
+    let told = FILE.replace("error", "info");
+    format!("{told}[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[limits]\n{limits}\n")
+}
+
+#[tokio::test]
+async fn rates_and_whom_they_do_not_count_for_follow_the_file() {
+    let configured = Configured::start(&with_limits("public_per_address = 0"));
+    let server = &configured.server;
+    assert_eq!(granted(server, "203.0.113.1", 50).await, 50, "no limit");
+    configured.change(&with_limits("public_per_address = 1"), READ_AGAIN);
+    assert!(granted(server, "203.0.113.1", 50).await < 50);
+    assert!(!server.log().contains(LATER), "{}", server.log());
+    let exempt = with_limits("public_per_address = 1\nexempt = [\"203.0.113.0/24\"]");
+    fs::write(&configured.file, exempt).unwrap();
+    server.hang_up();
+    until("the address is exempt", async || granted(server, "203.0.113.1", 50).await == 50).await;
+    assert!(granted(server, "198.51.100.1", 50).await < 50, "another one is not");
+}
+
+#[tokio::test]
+async fn what_clients_may_get_wrong_needs_a_restart() {
+    let configured = Configured::start(&with_limits("client_max_failures = 20"));
+    configured.change(&with_limits("client_max_failures = 21"), LATER);
+    assert!(configured.server.log().contains("limits.client_max_failures"), "{}", configured.server.log());
+}

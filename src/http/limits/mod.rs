@@ -14,7 +14,12 @@ mod memory;
 mod rate;
 mod registration;
 
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 pub use self::class::Rates;
 pub(super) use self::{
@@ -77,16 +82,78 @@ pub(super) struct Sender<'a> {
     pub(super) client: &'a [u8],
 }
 
+/// A rate that can be set anew.
+#[derive(Clone, Default)]
+struct Allowance {
+    per_second: Option<NonZeroU32>,
+    /// What each sender has used of it.
+    rate: Option<Arc<Rate>>,
+}
+
+impl Allowance {
+    /// With another rate everybody begins anew; with the same one nobody does.
+    fn set(&self, per_second: Option<NonZeroU32>, clock: &Arc<dyn Clock>) -> Self {
+        if self.per_second == per_second {
+            return self.clone();
+        }
+        Self { per_second, rate: per_second.map(|per_second| Arc::new(Rate::new(per_second, clock))) }
+    }
+}
+
 /// The rates of a class that has clients.
+#[derive(Default)]
 struct Tiers {
-    per_address: Option<Rate>,
-    per_client: Option<Rate>,
+    per_address: Allowance,
+    per_client: Allowance,
 }
 
 impl Tiers {
-    fn new(rates: Rates, clock: &Arc<dyn Clock>) -> Self {
-        let rate = |per_second: Option<NonZeroU32>| per_second.map(|per_second| Rate::new(per_second, clock));
-        Self { per_address: rate(rates.per_address), per_client: rate(rates.per_client) }
+    fn set(&self, rates: Rates, clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            per_address: self.per_address.set(rates.per_address, clock),
+            per_client: self.per_client.set(rates.per_client, clock),
+        }
+    }
+}
+
+/// What the operator decides.
+#[derive(Default)]
+struct Rules {
+    exempt: AddressBlocks,
+    token: Tiers,
+    token_query: Tiers,
+    gateway: Tiers,
+    pages: Allowance,
+    registration: Allowance,
+    public: Allowance,
+}
+
+impl Rules {
+    fn set(&self, options: &LimitOptions, clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            exempt: options.exempt.clone(),
+            token: self.token.set(options.token, clock),
+            token_query: self.token_query.set(options.token_query, clock),
+            gateway: self.gateway.set(options.gateway, clock),
+            pages: self.pages.set(options.pages, clock),
+            registration: self.registration.set(options.registration, clock),
+            public: self.public.set(options.public, clock),
+        }
+    }
+
+    fn admit_to(&self, tiers: &Tiers, proven: bool, sender: Sender<'_>, address: IpAddr) -> Result<(), TooEarly> {
+        if proven {
+            self.check(&tiers.per_client, sender, address)
+        } else {
+            self.check(&tiers.per_address, sender.block, address)
+        }
+    }
+
+    fn check(&self, allowance: &Allowance, key: impl std::hash::Hash, address: IpAddr) -> Result<(), TooEarly> {
+        match &allowance.rate {
+            Some(rate) if !self.exempt.contain(address) => rate.check(key).map_err(TooEarly::by),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -98,13 +165,9 @@ const FAILURES_WRITTEN: NonZeroU32 = match NonZeroU32::new(50) {
 
 /// What the door counts.
 pub(super) struct Limits {
-    exempt: AddressBlocks,
-    token: Tiers,
-    token_query: Tiers,
-    gateway: Tiers,
-    pages: Option<Rate>,
-    registration: Option<Rate>,
-    public: Option<Rate>,
+    clock: Arc<dyn Clock>,
+    /// Replaced as a whole, so that each request is judged by one set of them.
+    rules: RwLock<Arc<Rules>>,
     failures: Budget,
     proven: Proven,
     locked_out: LockedOut,
@@ -112,62 +175,53 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn new(options: &LimitOptions, clock: &Arc<dyn Clock>) -> Self {
-        let tiers = |rates| Tiers::new(rates, clock);
-        let rate = |per_second: Option<NonZeroU32>| per_second.map(|per_second| Rate::new(per_second, clock));
         Self {
-            exempt: options.exempt.clone(),
-            token: tiers(options.token),
-            token_query: tiers(options.token_query),
-            gateway: tiers(options.gateway),
-            pages: rate(options.pages),
-            registration: rate(options.registration),
-            public: rate(options.public),
+            clock: clock.clone(),
+            rules: RwLock::new(Arc::new(Rules::default().set(options, clock))),
             failures: Budget::new(FAILURES_WRITTEN, clock),
             proven: Proven::new(),
             locked_out: LockedOut::new(),
         }
     }
 
+    /// From now on. Whoever has proven to be a client, or is locked out, stays so.
+    pub(super) fn set(&self, options: &LimitOptions) {
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *rules = Arc::new(rules.set(options, &self.clock));
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Counts a request that is known by its path and address alone.
     pub(super) fn admit(&self, class: Class, address: IpAddr) -> Result<(), TooEarly> {
-        let rate = match class {
-            Class::Pages => &self.pages,
-            Class::Registration => &self.registration,
-            Class::Public => &self.public,
+        let rules = self.rules();
+        let allowance = match class {
+            Class::Pages => &rules.pages,
+            Class::Registration => &rules.registration,
+            Class::Public => &rules.public,
             // Judged when it is known which client asks.
             Class::Token | Class::TokenQuery | Class::Health => return Ok(()),
         };
-        self.check(rate.as_ref(), AddressBlock::of(address), address)
+        rules.check(allowance, AddressBlock::of(address), address)
     }
 
     /// Counts a request of somebody who says which client it is.
     pub(super) fn admit_client(&self, class: Class, sender: Sender<'_>, address: IpAddr) -> Result<(), TooEarly> {
+        let rules = self.rules();
         let tiers = match class {
-            Class::Token => &self.token,
-            Class::TokenQuery => &self.token_query,
+            Class::Token => &rules.token,
+            Class::TokenQuery => &rules.token_query,
             Class::Pages | Class::Registration | Class::Public | Class::Health => return Ok(()),
         };
-        self.admit_to(tiers, sender, address)
+        rules.admit_to(tiers, self.proven.knows(sender), sender, address)
     }
 
     /// Counts a request that is to cross the gateway.
     pub(super) fn admit_to_gateway(&self, sender: Sender<'_>, address: IpAddr) -> Result<(), TooEarly> {
-        self.admit_to(&self.gateway, sender, address)
-    }
-
-    fn admit_to(&self, tiers: &Tiers, sender: Sender<'_>, address: IpAddr) -> Result<(), TooEarly> {
-        if self.proven.knows(sender) {
-            self.check(tiers.per_client.as_ref(), sender, address)
-        } else {
-            self.check(tiers.per_address.as_ref(), sender.block, address)
-        }
-    }
-
-    fn check(&self, rate: Option<&Rate>, key: impl std::hash::Hash, address: IpAddr) -> Result<(), TooEarly> {
-        match rate {
-            Some(rate) if !self.exempt.contain(address) => rate.check(key).map_err(TooEarly::by),
-            Some(_) | None => Ok(()),
-        }
+        let rules = self.rules();
+        rules.admit_to(&rules.gateway, self.proven.knows(sender), sender, address)
     }
 
     /// Notes that a client got what it asked for.
@@ -188,5 +242,67 @@ impl Limits {
     /// Whether one more failure may be written into the store.
     pub(super) fn may_write_failure(&self) -> bool {
         self.failures.spend()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing passes.
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> Timestamp {
+            Timestamp::EPOCH
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));
+
+    fn options(pages: u32, public: u32) -> LimitOptions {
+        LimitOptions { pages: NonZeroU32::new(pages), public: NonZeroU32::new(public), ..LimitOptions::default() }
+    }
+
+    fn limits(options: &LimitOptions) -> Limits {
+        let clock: Arc<dyn Clock> = Arc::new(Stopped);
+        Limits::new(options, &clock)
+    }
+
+    /// How many requests are granted until one is not.
+    fn granted(limits: &Limits, class: Class) -> usize {
+        (0..1_000).take_while(|_| limits.admit(class, ADDRESS).is_ok()).count()
+    }
+
+    #[test]
+    fn a_rate_that_is_set_anew_counts_anew_and_one_that_stays_goes_on() {
+        let limits = limits(&options(1, 1));
+        let burst = granted(&limits, Class::Pages);
+        assert_eq!(granted(&limits, Class::Public), burst);
+        limits.set(&options(1, 2));
+        assert_eq!(granted(&limits, Class::Pages), 0);
+        assert_eq!(granted(&limits, Class::Public), 2 * burst);
+        limits.set(&options(0, 2));
+        assert_eq!(granted(&limits, Class::Pages), 1_000, "no limit");
+    }
+
+    #[test]
+    fn who_has_proven_themselves_or_is_locked_out_stays_so_when_rates_are_set_anew() {
+        let limits = limits(&LimitOptions::default());
+        let (good, bad) = ("good".as_bytes(), "bad".as_bytes());
+        let sender = |client| Sender { block: AddressBlock::of(ADDRESS), client };
+        let until = Timestamp::from_unix(60);
+        limits.prove(sender(good));
+        limits.lock_out(sender(bad), until);
+        let token = Rates { per_address: NonZeroU32::new(1), per_client: None };
+        limits.set(&LimitOptions { token, ..LimitOptions::default() });
+        let all = |client| (0..100).all(|_| limits.admit_client(Class::Token, sender(client), ADDRESS).is_ok());
+        assert!(all(good));
+        assert!(!all(b"stranger"));
+        assert_eq!(limits.locked_out(sender(bad), Timestamp::EPOCH), Some(until));
     }
 }
