@@ -117,7 +117,7 @@ pub(crate) fn compared(program: &Program, limits: &[&Bare], load: &Runtime, timi
     let refreshed = measure(REFRESH, "\"refresh_token\":\"gw_rt_", boxes(chains));
 
     // Some more than there will be time for, if an exchange is about as fast as a rotation.
-    let enough = 1.5 * refreshed * (timing.warm_up + timing.window).as_secs_f64();
+    let enough = 1.5 * refreshed * turns::asked(1 + limits.len(), timing).as_secs_f64();
     let (codes, drawn) = program.codes(load, (enough as usize).clamp(CONNECTIONS, MOST_CODES));
     eprintln!("{}: {:.0}/s", ROWS[AUTHORIZE].name, drawn.rate);
     measure(EXCHANGE, "\"refresh_token\":\"gw_rt_", boxes((0..CONNECTIONS).map(|_| Exchange::of(&codes))));

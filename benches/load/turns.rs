@@ -5,7 +5,7 @@
 
 use std::{fmt, time::Duration};
 
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::Instant};
 
 use crate::generator::{Asking, Figure, Timing, Turn, rated};
 
@@ -40,28 +40,42 @@ pub(crate) struct Ratio {
     quartiles: (f64, f64),
 }
 
-/// Everybody in turns, in the order of `contenders`, until each has had the window of `timing`; somebody alone has it in one turn. Ends
+/// The turns that `contenders` take: how many each has, and how long it counts. Somebody alone has the window in one turn.
+fn turns(contenders: usize, window: Duration) -> (u32, Duration) {
+    let turn = if contenders > 1 { TURN.min(window) } else { window };
+    (u32::try_from(window.as_micros().div_ceil(turn.as_micros())).unwrap_or(u32::MAX), turn)
+}
+
+/// How long each of them is asked altogether.
+pub(crate) fn asked(contenders: usize, timing: Timing) -> Duration {
+    let (count, turn) = turns(contenders, timing.window);
+    timing.warm_up + WARM_UP * (count - 1) + turn * count
+}
+
+/// Everybody in turns until each has had the window of `timing`, whoever was last being the first of the next round. Ends
 /// early where one of them has nothing left to ask.
 pub(crate) fn measure(load: &Runtime, contenders: &mut [Contender<'_>], timing: Timing) -> Vec<Measured> {
-    let turn = if contenders.len() > 1 { TURN.min(timing.window) } else { timing.window };
-    let count = timing.window.as_micros().div_ceil(turn.as_micros());
-    let used =
-        |contenders: &[Contender<'_>]| -> Vec<_> { contenders.iter().map(|c| c.used.map(|used| used())).collect() };
-    let before = used(contenders);
+    let (count, window) = turns(contenders.len(), timing.window);
     let mut taken = vec![Vec::new(); contenders.len()];
-    let mut asked = Duration::ZERO;
+    let mut work = vec![(Duration::ZERO, Duration::ZERO); contenders.len()];
     'turns: for at in 0..count {
-        let timing = Timing { warm_up: if at == 0 { timing.warm_up } else { WARM_UP }, window: turn };
-        let mut round = Vec::new();
-        for contender in &mut *contenders {
-            let Some(turn) = load.block_on(contender.asking.turn(timing)) else { break 'turns };
-            round.push(turn);
+        let timing = Timing { warm_up: if at == 0 { timing.warm_up } else { WARM_UP }, window };
+        let mut round = vec![None; contenders.len()];
+        for place in 0..contenders.len() {
+            let place = if at % 2 == 0 { place } else { contenders.len() - 1 - place };
+            let Contender { asking, used } = &mut contenders[place];
+            let (since, before) = (Instant::now(), used.map(|used| used()));
+            let Some(turn) = load.block_on(asking.turn(timing)) else { break 'turns };
+            let after = used.map(|used| used());
+            round[place] = Some(turn);
+            work[place].0 += after.zip(before).map_or(Duration::ZERO, |(after, before)| after - before);
+            // Until the last answer of the turn has come.
+            work[place].1 += since.elapsed();
         }
-        asked += timing.warm_up + timing.window;
-        taken.iter_mut().zip(round).for_each(|(taken, turn)| taken.push(turn));
+        taken.iter_mut().zip(round).for_each(|(taken, turn)| taken.extend(turn));
     }
-    let busy = before.into_iter().zip(used(contenders));
-    let busy = busy.map(|(before, after)| Some((after? - before?).as_secs_f64() / asked.as_secs_f64()));
+    let busy = |(used, asked): (Duration, Duration)| used.as_secs_f64() / asked.as_secs_f64();
+    let busy = contenders.iter().zip(work).map(|(contender, work)| contender.used.map(|_| busy(work)));
     taken.into_iter().zip(busy).map(|(turns, busy)| Measured::from(turns, busy)).collect()
 }
 
@@ -83,9 +97,15 @@ impl Measured {
     pub(crate) fn of(&self, limit: &Self) -> Ratio {
         let mut ratios: Vec<f64> = self.rates.iter().zip(&limit.rates).map(|(rate, limit)| rate / limit).collect();
         ratios.sort_by(f64::total_cmp);
-        let quarter = |quarters: usize| ratios[(ratios.len() - 1) * quarters / 4];
-        Ratio { median: quarter(2), quartiles: (quarter(1), quarter(3)) }
+        Ratio { median: quantile(&ratios, 0.5), quartiles: (quantile(&ratios, 0.25), quantile(&ratios, 0.75)) }
     }
+}
+
+/// What this share of `sorted` is below; between two of them, the line from one to the other.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    low + (high - low) * place.fract()
 }
 
 impl fmt::Display for Ratio {
