@@ -9,8 +9,11 @@ use std::{
 };
 
 use gateward::{
-    domain::{account::UserStatus, grant::Grant},
-    port::store::{Issue, Rotation},
+    domain::{
+        account::{User, UserStatus},
+        grant::Grant,
+    },
+    port::store::{Issue, Rotation, StoreResult},
     store::{OpenError, Stores, check_url},
     testing::fixture::{self, at, code, dynamic_client, grant, grant_id, user, user_id},
 };
@@ -161,6 +164,43 @@ async fn connections_that_fell_silent_are_given_up_and_replaced() {
     let failures = failures_until_it_answers(&stores).await;
     assert!(failures <= 4, "{failures} calls failed, and there were 4 connections");
     assert_no_write_is_lost(&stores, &database.url).await;
+}
+
+/// Twenty look-ups of one kind at once.
+fn look_ups(stores: &Stores) -> JoinSet<StoreResult<Option<User>>> {
+    let mut calls = JoinSet::new();
+    for _ in 0..20 {
+        let accounts = Arc::clone(&stores.accounts);
+        calls.spawn(async move { accounts.find_user(&user_id("any")).await });
+    }
+    calls
+}
+
+/// A store that has two connections at rest. Where connecting takes so long that it opens more of them, another one is made.
+async fn with_two_connections(network: &Network) -> Stores {
+    let connections = || network.connections.load(Ordering::SeqCst);
+    loop {
+        let stores = Stores::open(&network.url).await.unwrap();
+        stores.accounts.find_user(&user_id("any")).await.unwrap();
+        let with_one = connections();
+        while connections() == with_one {
+            look_ups(&stores).join_all().await;
+        }
+        if connections() == with_one + 1 {
+            return stores;
+        }
+    }
+}
+
+/// Two statements are stuck on the two connections that there are; whoever comes after them has another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_fell_silent_do_not_hold_up_whoever_comes_later() {
+    let database = engines::postgres_database().await;
+    let network = Network::before(&with(&database.url, &[("max_connections", "8")])).await;
+    let stores = timeout(DEADLINE, with_two_connections(&network)).await.unwrap();
+    network.fall_silent();
+    let first = timeout(DEADLINE, look_ups(&stores).join_next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(first.unwrap(), None, "before anybody gave up");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,16 +10,19 @@
 //!    one that cannot succeed fails by itself.
 //! 3. Any other failure may be one of the connection, which says nothing about what happened, and everybody in the statement hears that.
 //! 4. Whoever stops waiting before the statement is sent has not asked.
+//! 5. Where nobody in line has been taken along for a while, the statements under way are stuck, e.g. on connections that fell silent:
+//!    then up to [`SPARE`] more go beside them until nobody waits.
 
 use std::{
     collections::VecDeque,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::{Held, Postgres, collided, unavailable};
@@ -27,6 +30,13 @@ use crate::port::store::{StoreError, StoreResult};
 
 /// Statements of one kind that are under way at once: while one is answered the next one is at work.
 const LANES: usize = 2;
+
+/// More of them while those are stuck.
+const SPARE: usize = 2;
+
+/// A line that has not moved for so long is stuck. Statements take milliseconds; a server that is merely slow gets a few more at once,
+/// and no more than that.
+const STUCK: Duration = Duration::from_millis(250);
 
 /// Calls in one statement.
 const TOGETHER: usize = 64;
@@ -65,46 +75,67 @@ struct Pending<C: Batched> {
     tell: Caller<C>,
 }
 
+/// Those who wait to be taken along.
+struct Line<C: Batched> {
+    waiting: VecDeque<Pending<C>>,
+    /// When somebody was last taken along, or began to wait where nobody did.
+    moved_at: Instant,
+}
+
 /// Where calls of one kind meet.
 pub(super) struct Batches<C: Batched> {
-    waiting: Mutex<VecDeque<Pending<C>>>,
-    /// Taken and given back only under the lock of `waiting`, so that no call is left behind by a lane that ends.
+    line: Mutex<Line<C>>,
+    /// Taken and given back only under the lock of the line, so that no call is left behind by a lane that ends.
     lanes: Arc<Semaphore>,
+    spare: Arc<Semaphore>,
 }
 
 impl<C: Batched> Default for Batches<C> {
     fn default() -> Self {
-        Self { waiting: Mutex::default(), lanes: Arc::new(Semaphore::new(LANES)) }
+        let line = Line { waiting: VecDeque::new(), moved_at: Instant::now() };
+        let [lanes, spare] = [LANES, SPARE].map(|count| Arc::new(Semaphore::new(count)));
+        Self { line: Mutex::new(line), lanes, spare }
     }
 }
 
 impl<C: Batched> Batches<C> {
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Pending<C>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn line(&self) -> MutexGuard<'_, Line<C>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lines up, and returns the lane that has to be set in motion, if one is free.
     fn line_up(&self, pending: Pending<C>) -> Option<OwnedSemaphorePermit> {
-        let mut waiting = self.waiting();
-        waiting.push_back(pending);
+        let mut line = self.line();
+        if line.waiting.is_empty() {
+            line.moved_at = Instant::now();
+        }
+        line.waiting.push_back(pending);
         Arc::clone(&self.lanes).try_acquire_owned().ok()
+    }
+
+    /// One more lane that has to be set in motion, if those that there are do not come by any more.
+    fn widen(&self) -> Option<OwnedSemaphorePermit> {
+        let line = self.line();
+        let stuck = !line.waiting.is_empty() && line.moved_at.elapsed() >= STUCK;
+        stuck.then(|| Arc::clone(&self.spare).try_acquire_owned().ok()).flatten()
     }
 
     /// Keeps the lane if anybody waits for it.
     fn keep(&self, lane: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
-        let waiting = self.waiting();
-        let kept = (!waiting.is_empty()).then_some(lane);
-        drop(waiting);
+        let line = self.line();
+        let kept = (!line.waiting.is_empty()).then_some(lane);
+        drop(line);
         kept
     }
 
     /// Adds those in line that can go with `taken`, and leaves out whoever does not wait any more.
     fn fill(&self, taken: &mut Vec<Pending<C>>) {
         taken.retain(|pending| !pending.tell.is_closed());
-        let mut waiting = self.waiting();
+        let mut line = self.line();
+        line.moved_at = Instant::now();
         let mut later = VecDeque::new();
         while taken.len() < TOGETHER
-            && let Some(next) = waiting.pop_front()
+            && let Some(next) = line.waiting.pop_front()
         {
             if next.tell.is_closed() {
                 continue;
@@ -115,22 +146,29 @@ impl<C: Batched> Batches<C> {
                 later.push_back(next);
             }
         }
-        later.append(&mut waiting);
-        *waiting = later;
+        later.append(&mut line.waiting);
+        line.waiting = later;
     }
 }
 
 impl Postgres {
     /// Makes a call, together with others of its kind if that is quicker. Bounded in time.
     pub(super) async fn ask<C: Batched>(&self, call: C) -> StoreResult<C::Answer> {
-        let (tell, heard) = oneshot::channel();
-        if let Some(lane) = C::batches(self).line_up(Pending { call, tell }) {
-            tokio::spawn(run::<C>(self.clone(), lane));
-        }
-        match timeout(self.patience, heard).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(unavailable("the call was abandoned")),
-            Err(_) => Err(unavailable("Postgres does not answer in time")),
+        let (tell, mut heard) = oneshot::channel();
+        let batches = C::batches(self);
+        let mut lane = batches.line_up(Pending { call, tell });
+        let end = Instant::now() + self.patience;
+        loop {
+            if let Some(lane) = lane {
+                tokio::spawn(run::<C>(self.clone(), lane));
+            }
+            let look = end.min(Instant::now() + STUCK);
+            match timeout_at(look, &mut heard).await {
+                Ok(Ok(answer)) => return answer,
+                Ok(Err(_)) => return Err(unavailable("the call was abandoned")),
+                Err(_) if look == end => return Err(unavailable("Postgres does not answer in time")),
+                Err(_) => lane = batches.widen(),
+            }
         }
     }
 }
