@@ -65,7 +65,10 @@ impl Reload {
         let next = read(self.file.as_deref())?;
         refuse_unsafe(&next, "not safe")?;
         self.log.set(&next.log)?;
-        self.app.set_limits(&limits::of_config(&next));
+        // Whom rates do not count for goes by the mode, and another mode waits for a restart.
+        if next.mode == self.assembly.config.mode {
+            self.app.set_limits(&limits::of_config(&next));
+        }
         // Compared with what the server was started with: the rest of that is in force until it ends.
         let later: Vec<String> =
             self.assembly.config.changes(&next).into_iter().filter(|setting| !is_followed(setting)).collect();

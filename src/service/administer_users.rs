@@ -80,7 +80,7 @@ impl Authority {
     /// Disables an account: its sessions and grants end.
     pub async fn disable_user(&self, name: &Username, now: Timestamp) -> Result<(), UserError> {
         let user = self.user(name).await?;
-        // The account first: nothing new is granted while what there is ends.
+        // The account first: nobody logs in any more while what there is ends.
         if !self.accounts.set_status(&user.id, UserStatus::Disabled).await? {
             return Err(UserError::Unknown(user.username));
         }

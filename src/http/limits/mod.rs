@@ -15,6 +15,7 @@ mod rate;
 mod registration;
 
 use std::{
+    mem,
     net::IpAddr,
     num::NonZeroU32,
     sync::{Arc, PoisonError, RwLock},
@@ -184,10 +185,12 @@ impl Limits {
         }
     }
 
-    /// From now on. Whoever has proven to be a client, or is locked out, stays so.
+    /// From now on. Whoever has proven to be a client, or is locked out, stays so. For one caller at a time.
     pub(super) fn set(&self, options: &LimitOptions) {
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        *rules = Arc::new(rules.set(options, &self.clock));
+        let next = Arc::new(self.rules().set(options, &self.clock));
+        // What is not needed any more goes after the lock: there are requests that wait for it.
+        let before = mem::replace(&mut *self.rules.write().unwrap_or_else(PoisonError::into_inner), next);
+        drop(before);
     }
 
     fn rules(&self) -> Arc<Rules> {

@@ -1,8 +1,8 @@
 //! Humans who may act: whoever uses a token that speaks for one asks.
 //!
-//! Only who may act is copied, by login name and without the password. To disable somebody also revokes their grants, of which
-//! no copies are kept; so a copy can only make up for what was granted at that very moment, or by an operator's command that died
-//! in between.
+//! Only who may act is copied, by login name and without the password. To disable somebody also revokes their grants, of which no
+//! copies are kept. So a copy matters where that is not done, or not yet: the command is still at it, failed or died, or somebody
+//! changed the account by other means.
 
 use std::{sync::Arc, time::Duration};
 

@@ -26,7 +26,7 @@ const CAPACITY: u64 = 10_000;
 
 /// Something as it was at some time after it was asked for.
 #[derive(Clone)]
-struct Copy<V> {
+struct Kept<V> {
     value: V,
     asked_at: Instant,
 }
@@ -39,7 +39,7 @@ struct Reading {
 
 /// Copies of one kind.
 struct Copies<K, V> {
-    kept: Cache<K, Copy<V>>,
+    kept: Cache<K, Kept<V>>,
     bound: Duration,
     /// How often something was given up. A reading that began before the last time may be older than the change.
     given_up: AtomicU64,
@@ -65,9 +65,13 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 
     /// Keeps what the store has answered, unless something was given up since it was asked.
     fn keep(&self, key: &K, value: V, Reading { asked_at, given_up }: Reading) {
-        self.kept.insert(key.clone(), Copy { value, asked_at });
-        // Looked at after the copy is there: whoever gives it up counts first, so one of the two sees the other.
-        if self.given_up.load(Ordering::SeqCst) != given_up {
+        let overtaken = || self.given_up.load(Ordering::SeqCst) != given_up;
+        if overtaken() {
+            return;
+        }
+        self.kept.insert(key.clone(), Kept { value, asked_at });
+        // Once more after the copy is there: whoever gives it up counts first, so one of the two sees the other.
+        if overtaken() {
             self.kept.invalidate(key);
         }
     }

@@ -11,7 +11,7 @@
 //! 3. Any other failure may be one of the connection, which says nothing about what happened, and everybody in the statement hears that.
 //! 4. Whoever stops waiting before the statement is sent has not asked.
 //! 5. Where nobody in line has been taken along for a while, the statements under way are stuck, e.g. on connections that fell silent:
-//!    then up to [`SPARE`] more go beside them until nobody waits.
+//!    then up to [`SPARE`] more go beside them until nobody waits, unless it is connections that are missing.
 
 use std::{
     collections::VecDeque,
@@ -40,6 +40,15 @@ const STUCK: Duration = Duration::from_millis(250);
 
 /// Calls in one statement.
 const TOGETHER: usize = 64;
+
+/// Statements on one connection before the pool sees it again and may find it too old.
+const IN_A_ROW: u32 = 64;
+
+/// Whether a connection may be kept for another statement, after so many: not for ever, and only while a pool with room for `most` has,
+/// or can make, another one for whoever needs it.
+const fn may_be_kept(statements: u32, in_use: u32, most: u32) -> bool {
+    statements < IN_A_ROW && in_use < most
+}
 
 /// A call that can be made together with others of its kind.
 pub(super) trait Batched: Sized + Send + Sync + 'static {
@@ -87,6 +96,7 @@ pub(super) struct Batches<C: Batched> {
     line: Mutex<Line<C>>,
     /// Taken and given back only under the lock of the line, so that no call is left behind by a lane that ends.
     lanes: Arc<Semaphore>,
+    /// Taken only while the lanes are stuck.
     spare: Arc<Semaphore>,
 }
 
@@ -132,7 +142,7 @@ impl<C: Batched> Batches<C> {
     fn fill(&self, taken: &mut Vec<Pending<C>>) {
         taken.retain(|pending| !pending.tell.is_closed());
         let mut line = self.line();
-        line.moved_at = Instant::now();
+        let before = taken.len();
         let mut later = VecDeque::new();
         while taken.len() < TOGETHER
             && let Some(next) = line.waiting.pop_front()
@@ -148,6 +158,9 @@ impl<C: Batched> Batches<C> {
         }
         later.append(&mut line.waiting);
         line.waiting = later;
+        if taken.len() > before {
+            line.moved_at = Instant::now();
+        }
     }
 }
 
@@ -167,9 +180,32 @@ impl Postgres {
                 Ok(Ok(answer)) => return answer,
                 Ok(Err(_)) => return Err(unavailable("the call was abandoned")),
                 Err(_) if look == end => return Err(unavailable("Postgres does not answer in time")),
-                Err(_) => lane = batches.widen(),
+                Err(_) => lane = if self.has_more() { batches.widen() } else { None },
             }
         }
+    }
+
+    /// How many connections are in use, and how many there may be.
+    fn use_of_pool(&self) -> (u32, u32) {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        (self.pool.size().saturating_sub(idle), self.pool.options().get_max_connections())
+    }
+
+    /// Whether there is a connection that nobody uses, or room for one.
+    fn has_more(&self) -> bool {
+        let (in_use, most) = self.use_of_pool();
+        in_use < most
+    }
+
+    /// The same connection for another statement, if it [may be kept](may_be_kept). `None` gives it back.
+    fn hold_on(&self, mut held: Held) -> Option<Held> {
+        let (in_use, most) = self.use_of_pool();
+        if self.pool.is_closed() || !may_be_kept(held.statements, in_use, most) {
+            return None;
+        }
+        held.statements += 1;
+        held.deadline = Instant::now() + self.bound;
+        Some(held)
     }
 }
 
@@ -254,4 +290,19 @@ fn fail<T>(callers: impl IntoIterator<Item = oneshot::Sender<StoreResult<T>>>, e
 /// of an engine that does not know (40003), of a server that goes down.
 fn is_refused(error: &StoreError) -> bool {
     matches!(error, StoreError::Corrupt(_)) || collided(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IN_A_ROW, may_be_kept};
+
+    #[test]
+    fn a_connection_is_kept_for_some_statements_while_there_are_others() {
+        assert!(may_be_kept(1, 15, 16));
+        assert!(may_be_kept(IN_A_ROW - 1, 1, 16));
+        assert!(!may_be_kept(IN_A_ROW, 1, 16), "for ever");
+        for (in_use, most) in [(1, 1), (16, 16), (17, 16)] {
+            assert!(!may_be_kept(1, in_use, most), "{in_use} of {most}");
+        }
+    }
 }

@@ -82,15 +82,6 @@ const RESTED: Duration = Duration::from_secs(1);
 /// What the network may add to the time that the server gives a statement.
 const NETWORK: Duration = Duration::from_millis(500);
 
-/// Statements on one connection before the pool sees it again and may find it too old.
-const IN_A_ROW: u32 = 64;
-
-/// Whether a connection may be kept for another statement, after so many: not for ever, and only while a pool with room for `most` has,
-/// or can make, another one for whoever needs it.
-const fn may_be_kept(statements: u32, in_use: u32, most: u32) -> bool {
-    statements < IN_A_ROW && in_use < most
-}
-
 /// How often a call is tried that collides with others.
 const ATTEMPTS: u32 = 5;
 
@@ -163,17 +154,6 @@ impl Postgres {
         // A future has room for its largest part, and is moved with it by everybody above.
         let connection = Box::pin(self.pool.acquire()).await?;
         Ok(Held { connection, deadline: Instant::now() + self.bound, spoiled: false, statements: 1 })
-    }
-
-    /// The same connection for another statement, if it [may be kept](may_be_kept). `None` gives it back.
-    fn hold_on(&self, mut held: Held) -> Option<Held> {
-        let in_use = self.pool.size().saturating_sub(u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX));
-        if self.pool.is_closed() || !may_be_kept(held.statements, in_use, self.pool.options().get_max_connections()) {
-            return None;
-        }
-        held.statements += 1;
-        held.deadline = Instant::now() + self.bound;
-        Some(held)
     }
 
     /// Runs `work` on a connection, where every statement commits by itself. If it collides with others, it is run again from
@@ -374,17 +354,7 @@ fn settings(address: &Address, bound: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{IN_A_ROW, may_be_kept, may_pass};
-
-    #[test]
-    fn a_connection_is_kept_for_some_statements_while_there_are_others() {
-        assert!(may_be_kept(1, 15, 16));
-        assert!(may_be_kept(IN_A_ROW - 1, 1, 16));
-        assert!(!may_be_kept(IN_A_ROW, 1, 16), "for ever");
-        for (in_use, most) in [(1, 1), (16, 16), (17, 16)] {
-            assert!(!may_be_kept(1, in_use, most), "{in_use} of {most}");
-        }
-    }
+    use super::may_pass;
 
     #[test]
     fn what_the_next_call_may_survive_is_told_from_what_it_cannot() {

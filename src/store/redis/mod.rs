@@ -58,7 +58,10 @@ mod script;
 mod survey;
 mod tokens;
 
-use std::{fs, io, sync::Arc};
+use std::{
+    fs, io,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use ::redis::{Cmd, RedisError, ServerErrorKind, TlsCertificates, Value, cmd};
 use tokio::task::JoinSet;
@@ -83,8 +86,8 @@ pub(super) struct Redis {
     /// For changes: a way of their own if they wait for replicas, so that nobody who only reads stands in line behind them.
     changes: Arc<Link>,
     names: Names,
-    /// Whether index entries can be followed in one step.
-    follows: bool,
+    /// Whether index entries are followed in one step: not in a cluster, nor where that was refused.
+    follows: Arc<AtomicBool>,
     wait: Option<Wait>,
     /// Where news of changes can be heard.
     news: Arc<Place>,
@@ -120,9 +123,8 @@ impl Redis {
         let news = Arc::new(Place { connector, channel: names.changes() });
         let link = Arc::new(link);
         let changes = if address.wait.is_some() { Arc::new(link.another()) } else { Arc::clone(&link) };
-        let mut opened = Self { link, changes, names, follows: false, wait: address.wait, news };
-        opened.follows = !opened.link.is_cluster() && opened.can_follow().await;
-        Ok(Arc::new(opened))
+        let follows = Arc::new(AtomicBool::new(!link.is_cluster()));
+        Ok(Arc::new(Self { link, changes, names, follows, wait: address.wait, news }))
     }
 
     /// A feed of its own, which connects when it is listened to.
@@ -147,12 +149,13 @@ impl Redis {
         self.run(&self.link, &[], &script, None, Repeat::Harmless).await
     }
 
-    /// Reads with commands wherever their keys are; the answers are in the same order.
+    /// Reads with commands wherever their keys are; as many answers, in the same order.
     async fn read_each(&self, keyed: Vec<Keyed>) -> StoreResult<Vec<Value>> {
         let Some(first) = keyed.first().map(|keyed| keyed.key.clone()) else { return Ok(Vec::new()) };
         if !self.link.is_cluster() {
             let commands: Vec<Cmd> = keyed.into_iter().map(|keyed| keyed.command).collect();
-            return self.read(&first, &commands).await;
+            let answers = self.read(&first, &commands).await?;
+            return if answers.len() == commands.len() { Ok(answers) } else { Err(corrupt("an answer is missing")) };
         }
         let mut answers = vec![Value::Nil; keyed.len()];
         let mut reads = JoinSet::new();
