@@ -66,12 +66,13 @@ impl Reload {
         refuse_unsafe(&next, "not safe")?;
         self.log.set(&next.log)?;
         // Whom rates do not count for goes by the mode, and another mode waits for a restart.
-        if next.mode == self.assembly.config.mode {
+        let same_mode = next.mode == self.assembly.config.mode;
+        if same_mode {
             self.app.set_limits(&limits::of_config(&next));
         }
         // Compared with what the server was started with: the rest of that is in force until it ends.
-        let later: Vec<String> =
-            self.assembly.config.changes(&next).into_iter().filter(|setting| !is_followed(setting)).collect();
+        let changes = self.assembly.config.changes(&next).into_iter();
+        let later: Vec<String> = changes.filter(|setting| waits_for_restart(setting, same_mode)).collect();
         let mut outcome = Outcome::Success;
         if later.iter().any(|setting| setting.starts_with("resources")) {
             warn!("clients and users stay as they were: they may be for resources that are not known before a restart");
@@ -88,8 +89,27 @@ impl Reload {
     }
 }
 
-fn is_followed(setting: &str) -> bool {
+fn waits_for_restart(setting: &str, same_mode: bool) -> bool {
     let is_of =
-        |name: &&str| setting.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-    FOLLOWED.iter().any(is_of) && !NOT_FOLLOWED.iter().any(is_of)
+        |name: &str| setting.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    let is_among = |names: &[&str]| names.iter().any(|name| is_of(name));
+    !is_among(FOLLOWED) || is_among(NOT_FOLLOWED) || (!same_mode && is_of("limits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_wait_for_a_restart_together_with_another_mode() {
+        assert!(!waits_for_restart("limits.public_per_address", true));
+        assert!(waits_for_restart("limits.public_per_address", false));
+        assert!(!waits_for_restart("users[0].password", false), "everything else is followed as ever");
+    }
+
+    #[test]
+    fn what_only_begins_like_a_setting_that_is_followed_waits() {
+        assert!(waits_for_restart("log.filters", true));
+        assert!(!waits_for_restart("log.filter", true));
+    }
 }
