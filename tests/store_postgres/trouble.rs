@@ -6,16 +6,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use gateward::{
-    domain::{
-        account::{User, UserStatus},
-        grant::Grant,
-    },
-    port::store::{Issue, Rotation, StoreResult},
+    domain::{account::UserStatus, grant::Grant},
+    port::store::{Issue, Rotation},
     store::{OpenError, Stores, check_url},
-    testing::fixture::{self, at, code, dynamic_client, grant, grant_id, user, user_id},
+    testing::fixture::{self, at, client_id, code, dynamic_client, grant, grant_id, user, user_id},
 };
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use tokio::{
@@ -25,7 +23,7 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     task::JoinSet,
-    time::timeout,
+    time::{interval, timeout},
 };
 use url::Url;
 
@@ -166,25 +164,18 @@ async fn connections_that_fell_silent_are_given_up_and_replaced() {
     assert_no_write_is_lost(&stores, &database.url).await;
 }
 
-/// Twenty look-ups of one kind at once.
-fn look_ups(stores: &Stores) -> JoinSet<StoreResult<Option<User>>> {
-    let mut calls = JoinSet::new();
-    for _ in 0..20 {
-        let accounts = Arc::clone(&stores.accounts);
-        calls.spawn(async move { accounts.find_user(&user_id("any")).await });
-    }
-    calls
-}
-
 /// A store that has two connections at rest. Where connecting takes so long that it opens more of them, another one is made.
 async fn with_two_connections(network: &Network) -> Stores {
     let connections = || network.connections.load(Ordering::SeqCst);
     loop {
         let stores = Stores::open(&network.url).await.unwrap();
-        stores.accounts.find_user(&user_id("any")).await.unwrap();
+        let (user, client) = (user_id("any"), client_id("any"));
+        stores.accounts.find_user(&user).await.unwrap();
         let with_one = connections();
         while connections() == with_one {
-            look_ups(&stores).join_all().await;
+            // Calls of two kinds, which share no statement.
+            let (user, client) = tokio::join!(stores.accounts.find_user(&user), stores.clients.find(&client));
+            assert!(user.unwrap().is_none() && client.unwrap().is_none());
         }
         if connections() == with_one + 1 {
             return stores;
@@ -199,7 +190,16 @@ async fn connections_that_fell_silent_do_not_hold_up_whoever_comes_later() {
     let network = Network::before(&with(&database.url, &[("max_connections", "8")])).await;
     let stores = timeout(DEADLINE, with_two_connections(&network)).await.unwrap();
     network.fall_silent();
-    let first = timeout(DEADLINE, look_ups(&stores).join_next()).await.unwrap().unwrap().unwrap();
+    let (mut calls, mut pace) = (JoinSet::new(), interval(Duration::from_millis(10)));
+    let first = loop {
+        tokio::select! {
+            Some(first) = calls.join_next() => break first.unwrap(),
+            _ = pace.tick() => {
+                let accounts = Arc::clone(&stores.accounts);
+                calls.spawn(async move { accounts.find_user(&user_id("any")).await });
+            }
+        }
+    };
     assert_eq!(first.unwrap(), None, "before anybody gave up");
 }
 

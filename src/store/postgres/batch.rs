@@ -1,8 +1,8 @@
 //! Calls that come while others like them are on their way travel together, as one statement.
 //!
 //! A statement costs its way there and back, a commit that waits for the disk, and the server's time to start and end it, whatever
-//! it does; so a burst of calls is cheaper in a few statements than in many. Nobody waits for company: a call goes at once while fewer
-//! than [`LANES`] statements of its kind are under way, and what has come by the time one of them is answered goes with the next.
+//! it does; so a burst of calls is cheaper in a few statements than in many. Nobody waits for company: a call goes at once while no
+//! statement of its kind is under way, or one that carries few. What comes while one carries many goes with the next.
 //!
 //! 1. A statement for several calls does not wait for grants. One that somebody else has it leaves out, and a call that it leaves out
 //!    is made alone, beside the lanes: so a row that is locked for long delays those who ask for it, and nobody else.
@@ -11,35 +11,22 @@
 //! 3. Any other failure may be one of the connection, which says nothing about what happened, and everybody in the statement hears that.
 //! 4. Whoever stops waiting before the statement is sent has not asked.
 //! 5. Where nobody in line has been taken along for a while, the statements under way are stuck, e.g. on connections that fell silent:
-//!    then up to [`SPARE`] more go beside them until nobody waits, unless it is connections that are missing.
+//!    then a few more go beside them until nobody waits, unless it is connections that are missing.
 
-use std::{
-    collections::VecDeque,
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::future::Future;
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::oneshot,
+    task::yield_now,
     time::{Instant, timeout_at},
 };
 
-use super::{Held, Postgres, collided, unavailable};
+use super::{
+    Held, Postgres, collided,
+    line::{Batches, Caller, Lane, Pending, STUCK},
+    unavailable,
+};
 use crate::port::store::{StoreError, StoreResult};
-
-/// Statements of one kind that are under way at once: while one is answered the next one is at work.
-const LANES: usize = 2;
-
-/// More of them while those are stuck.
-const SPARE: usize = 2;
-
-/// A line that has not moved for so long is stuck. Statements take milliseconds; a server that is merely slow gets a few more at once,
-/// and no more than that.
-const STUCK: Duration = Duration::from_millis(250);
-
-/// Calls in one statement.
-const TOGETHER: usize = 64;
 
 /// Statements on one connection before the pool sees it again and may find it too old.
 const IN_A_ROW: u32 = 64;
@@ -74,94 +61,6 @@ pub(super) trait Batched: Sized + Send + Sync + 'static {
 /// One member of each call, for a statement that takes them as arrays.
 pub(super) fn column<'q, C, T>(calls: &'q [C], member: impl Fn(&'q C) -> T) -> Vec<T> {
     calls.iter().map(member).collect()
-}
-
-type Caller<C> = oneshot::Sender<StoreResult<<C as Batched>::Answer>>;
-
-/// A call whose caller waits.
-struct Pending<C: Batched> {
-    call: C,
-    tell: Caller<C>,
-}
-
-/// Those who wait to be taken along.
-struct Line<C: Batched> {
-    waiting: VecDeque<Pending<C>>,
-    /// When somebody was last taken along, or began to wait where nobody did.
-    moved_at: Instant,
-}
-
-/// Where calls of one kind meet.
-pub(super) struct Batches<C: Batched> {
-    line: Mutex<Line<C>>,
-    /// Taken and given back only under the lock of the line, so that no call is left behind by a lane that ends.
-    lanes: Arc<Semaphore>,
-    /// Taken only while the lanes are stuck.
-    spare: Arc<Semaphore>,
-}
-
-impl<C: Batched> Default for Batches<C> {
-    fn default() -> Self {
-        let line = Line { waiting: VecDeque::new(), moved_at: Instant::now() };
-        let [lanes, spare] = [LANES, SPARE].map(|count| Arc::new(Semaphore::new(count)));
-        Self { line: Mutex::new(line), lanes, spare }
-    }
-}
-
-impl<C: Batched> Batches<C> {
-    fn line(&self) -> MutexGuard<'_, Line<C>> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lines up, and returns the lane that has to be set in motion, if one is free.
-    fn line_up(&self, pending: Pending<C>) -> Option<OwnedSemaphorePermit> {
-        let mut line = self.line();
-        if line.waiting.is_empty() {
-            line.moved_at = Instant::now();
-        }
-        line.waiting.push_back(pending);
-        Arc::clone(&self.lanes).try_acquire_owned().ok()
-    }
-
-    /// One more lane that has to be set in motion, if those that there are do not come by any more.
-    fn widen(&self) -> Option<OwnedSemaphorePermit> {
-        let line = self.line();
-        let stuck = !line.waiting.is_empty() && line.moved_at.elapsed() >= STUCK;
-        stuck.then(|| Arc::clone(&self.spare).try_acquire_owned().ok()).flatten()
-    }
-
-    /// Keeps the lane if anybody waits for it.
-    fn keep(&self, lane: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
-        let line = self.line();
-        let kept = (!line.waiting.is_empty()).then_some(lane);
-        drop(line);
-        kept
-    }
-
-    /// Adds those in line that can go with `taken`, and leaves out whoever does not wait any more.
-    fn fill(&self, taken: &mut Vec<Pending<C>>) {
-        taken.retain(|pending| !pending.tell.is_closed());
-        let mut line = self.line();
-        let before = taken.len();
-        let mut later = VecDeque::new();
-        while taken.len() < TOGETHER
-            && let Some(next) = line.waiting.pop_front()
-        {
-            if next.tell.is_closed() {
-                continue;
-            }
-            if taken.iter().all(|other| next.call.goes_with(&other.call)) {
-                taken.push(next);
-            } else {
-                later.push_back(next);
-            }
-        }
-        later.append(&mut line.waiting);
-        line.waiting = later;
-        if taken.len() > before {
-            line.moved_at = Instant::now();
-        }
-    }
 }
 
 impl Postgres {
@@ -209,14 +108,16 @@ impl Postgres {
     }
 }
 
-/// Makes calls until nobody waits.
-async fn run<C: Batched>(store: Postgres, mut lane: OwnedSemaphorePermit) {
+/// Makes calls until there is no need of this lane.
+async fn run<C: Batched>(store: Postgres, mut lane: Lane) {
     let batches = C::batches(&store);
     let mut at_hand = None;
+    // First everybody who is about to ask lines up.
+    yield_now().await;
     while let Some(kept) = batches.keep(lane) {
         lane = kept;
         let mut calls = Vec::new();
-        batches.fill(&mut calls);
+        batches.fill(&mut lane, &mut calls);
         if calls.is_empty() {
             continue;
         }
@@ -227,7 +128,7 @@ async fn run<C: Batched>(store: Postgres, mut lane: OwnedSemaphorePermit) {
         match held {
             Ok(held) => {
                 // Calls that came while this waited for a connection are in time.
-                batches.fill(&mut calls);
+                batches.fill(&mut lane, &mut calls);
                 at_hand = Box::pin(make(&store, held, calls)).await;
             }
             Err(error) => fail(calls.into_iter().map(|pending| pending.tell), &error),

@@ -7,7 +7,8 @@ use sqlx::{
 
 use super::{
     Held, Postgres,
-    batch::{Batched, Batches, column},
+    batch::{Batched, column},
+    line::Batches,
 };
 use crate::{
     domain::{

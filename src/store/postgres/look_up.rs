@@ -9,8 +9,9 @@ use sqlx::{
 use super::{
     Held, Postgres,
     accounts::user_columns,
-    batch::{Batched, Batches, column},
+    batch::{Batched, column},
     clients::client_columns,
+    line::Batches,
 };
 use crate::{
     domain::{

@@ -24,6 +24,7 @@ mod batch;
 mod clients;
 mod family;
 mod keys;
+mod line;
 mod look_up;
 mod news;
 mod purge;
@@ -53,8 +54,8 @@ use tokio::{
 
 pub(super) use self::{address::Address, schema::schema_of};
 use self::{
-    batch::Batches,
     family::RecordAccess,
+    line::Batches,
     look_up::{FindAccess, FindClient, FindCode, FindRefresh, FindStanding, FindUser},
     spend::{Redeem, Rotate},
 };

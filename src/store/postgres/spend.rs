@@ -7,8 +7,9 @@ use sqlx::Row;
 
 use super::{
     Held, Postgres,
-    batch::{Batched, Batches, column},
+    batch::{Batched, column},
     family::{Count, insert_access, with_access},
+    line::Batches,
 };
 use crate::{
     domain::{
