@@ -31,7 +31,7 @@ const LONGEST_FILLING: Duration = Duration::from_secs(1200);
 pub(crate) fn measure(load: &Runtime, timing: Timing) -> Result<Growth, String> {
     let database = Database::create()?;
     let data = tempfile::tempdir().unwrap();
-    let settings = "client_copies = \"0s\"\naccount_copies = \"0s\"\n";
+    let settings = "client_copies = \"0s\"\naccount_copies = \"0s\"\nissued_copies = 0\n";
     let place = Place { settings, data: Some(data.path().to_owned()), ..Place::at(database.url()) };
     // Once, for the schema and whom the requests are about.
     drop(Program::start(&place, "")?);

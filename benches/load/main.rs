@@ -22,7 +22,8 @@
 //!
 //! Rows that write do it in one step of the store each: an opaque token, the rotation of a refresh token (every connection has
 //! a chain of its own), a code for a browser that is logged in and agreed before, and its exchange. Such a step touches several rows
-//! and comes after questions to the same store, while the limit of an engine is one row of 32 bytes and nothing else.
+//! and comes after questions to the same store, while the limit of an engine is one row of 32 bytes and nothing else. The server
+//! remembers what it issued (`stores.issued_copies`), so it need not look up a code or a refresh token; "issued elsewhere" is without.
 //!
 //! # What is not
 //!
@@ -79,7 +80,7 @@ use self::{
     bare::Bare,
     generator::{Timing, get, ok},
     place::{Database, Keys},
-    program::{Place, Program, secret_of},
+    program::{FORGETS, Place, Program, REMEMBERS, secret_of},
     rows::Figures,
     table::{Column, Limit, Limits, Report},
 };
@@ -116,7 +117,11 @@ fn main() {
     let (memory, limits) = memory(&load, timing);
     let mut columns = vec![memory];
     if !asked("memory") {
-        columns.extend([sqlite(&load, timing), postgres(&load, timing), redis(&load, timing)]);
+        columns.push(sqlite(&load, timing));
+        columns.push(postgres("Postgres", REMEMBERS, &load, timing));
+        columns.push(postgres("Postgres, issued elsewhere", FORGETS, &load, timing));
+        columns.push(redis("Redis", REMEMBERS, &load, timing));
+        columns.push(redis("Redis, issued elsewhere", FORGETS, &load, timing));
         columns.push(postgres_and_redis(&load, timing));
     }
     println!("{}{}", Report { timing, limits, columns }, weight::measure(&load));
@@ -152,26 +157,24 @@ fn sqlite(load: &Runtime, timing: Timing) -> Column {
     Column { name: "SQLite", figures, limits, settings: Some("synchronous FULL, WAL".to_owned()) }
 }
 
-fn postgres(load: &Runtime, timing: Timing) -> Column {
-    let name = "Postgres";
+fn postgres(name: &'static str, settings: &'static str, load: &Runtime, timing: Timing) -> Column {
     let database = match Database::create() {
         Ok(database) => database,
         Err(why) => return Column::not_measured(name, why),
     };
     let rate = engine::postgres(database.url(), timing.window);
     let limit = Limit { what: "pgbench, INSERT of 32 bytes, 16 connections", rate };
-    let figures = measure(&Place::at(database.url()), load, timing);
+    let figures = measure(&Place { settings, ..Place::at(database.url()) }, load, timing);
     Column { name, figures, limits: vec![limit], settings: engine::postgres_settings(database.url()).ok() }
 }
 
-fn redis(load: &Runtime, timing: Timing) -> Column {
-    let name = "Redis";
+fn redis(name: &'static str, settings: &'static str, load: &Runtime, timing: Timing) -> Column {
     let keys = match Keys::choose() {
         Ok(keys) => keys,
         Err(why) => return Column::not_measured(name, why),
     };
     let limit = redis_limit(&keys, timing);
-    let figures = measure(&Place::at(&keys.store_url()), load, timing);
+    let figures = measure(&Place { settings, ..Place::at(&keys.store_url()) }, load, timing);
     Column { name, figures, limits: vec![limit], settings: engine::redis_settings(keys.url()).ok() }
 }
 

@@ -39,6 +39,12 @@ pub(crate) const RS256_RESOURCE: &str = "https://rs256.example.com/mcp";
 
 const USERNAME: &str = "ada";
 
+/// In `[stores]`: a server that remembers all that it issues. There are more codes beforehand than it would remember by itself.
+pub(crate) const REMEMBERS: &str = "issued_copies = 300000\n";
+
+/// One that looks up what is presented, as it does with what another instance issued.
+pub(crate) const FORGETS: &str = "issued_copies = 0\n";
+
 /// Where the families are kept.
 pub(crate) struct Place {
     pub(crate) url: String,
@@ -53,7 +59,7 @@ pub(crate) struct Place {
 impl Place {
     /// Everything at one URL.
     pub(crate) fn at(url: &str) -> Self {
-        Self { url: url.to_owned(), tokens: None, settings: "", data: None }
+        Self { url: url.to_owned(), tokens: None, settings: REMEMBERS, data: None }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     metrics::Metrics,
     port::{audit::AuditTrail, clock::Clock, entropy::Entropy, store::Family},
     resource::SystemClock,
-    service::Authority,
+    service::{Authority, IssuedCopies},
     store::{Migrations, NotOpened, StoreUrls, Stores, check_url},
 };
 
@@ -72,11 +72,15 @@ impl Assembly {
             Some(metrics) => Arc::new(CountedTrail::new(trail.clone(), metrics)),
             None => trail.clone(),
         };
+        // The memory store is as near as a copy.
+        let issued_copies = if config.stores.tokens.is_memory() { 0 } else { config.stores.issued_copies };
+        let copies = Arc::new(IssuedCopies::new(issued_copies, &policy.lifetimes));
         let authority = Authority {
             issuer: config.issuer.clone(),
             policy,
             clients: stores.clients.clone(),
             tokens: stores.tokens.clone(),
+            copies,
             accounts: stores.accounts.clone(),
             keys: stores.keys.clone(),
             audit: stores.audit.clone(),

@@ -11,6 +11,9 @@ const SCHEMES: &[&str] = &["memory:", "sqlite:", "postgres://", "postgresql://",
 /// A client or a human who was disabled while nobody could tell is disabled after a minute at the latest, in seconds.
 const LONGEST_COPY: u64 = 60;
 
+/// Some GiB of memory.
+const MOST_ISSUED_COPIES: i64 = 10_000_000;
+
 /// The URL of a store. It may hold a password, so it prints without one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl(Zeroizing<String>);
@@ -83,6 +86,8 @@ pub struct Stores {
     pub client_copies: Duration,
     /// The longest that it is remembered that a human may act when the store is on another machine; zero: it is not.
     pub account_copies: Duration,
+    /// How many codes, and how many refresh tokens, are remembered by the instance that issued them.
+    pub issued_copies: u64,
 }
 
 impl Stores {
@@ -92,6 +97,7 @@ impl Stores {
         let main = main?.unwrap_or_else(|| StoreUrl::embedded(data_directory));
         let [client_copies, account_copies] =
             ["client_copies", "account_copies"].map(|key| section.duration(key, 0, LONGEST_COPY));
+        let issued_copies = section.integer("issued_copies", 0..=MOST_ISSUED_COPIES);
         let or_main = |url: Option<StoreUrl>| url.unwrap_or_else(|| main.clone());
         Some(Self {
             clients: or_main(clients?),
@@ -101,6 +107,7 @@ impl Stores {
             audit: or_main(audit?),
             client_copies: client_copies?,
             account_copies: account_copies?,
+            issued_copies: issued_copies?,
         })
     }
 
@@ -108,7 +115,16 @@ impl Stores {
     #[must_use]
     pub fn all_in(url: &StoreUrl) -> Self {
         let [clients, tokens, accounts, keys, audit] = [(); 5].map(|()| url.clone());
-        Self { clients, tokens, accounts, keys, audit, client_copies: Duration::ZERO, account_copies: Duration::ZERO }
+        Self {
+            clients,
+            tokens,
+            accounts,
+            keys,
+            audit,
+            client_copies: Duration::ZERO,
+            account_copies: Duration::ZERO,
+            issued_copies: 0,
+        }
     }
 
     /// Each family with its store.

@@ -69,6 +69,11 @@ impl<'a> VerifiedCode<'a> {
         &self.grant
     }
 
+    /// What the human granted, once the code is spent.
+    pub fn into_grant(self) -> Grant {
+        self.grant
+    }
+
     /// The resource that the access token is for.
     pub fn audience(&self) -> &'a Resource {
         self.audience

@@ -89,6 +89,11 @@ impl<'a> VerifiedRefresh<'a> {
         &self.grant
     }
 
+    /// What the human granted, once the token is rotated.
+    pub fn into_grant(self) -> Grant {
+        self.grant
+    }
+
     /// The scope of the new access token.
     pub fn scope(&self) -> &Scope {
         &self.scope

@@ -19,7 +19,7 @@ use crate::{
         account::{Consent, Session, User},
         authorization::{self, Authorization, AuthorizationRefusal, Login, Step},
         client::{Client, GrantType},
-        code::NewCode,
+        code::{CodeRecord, NewCode},
         correlation::AttemptId,
         credential::{AuthorizationCode, Credential},
         grant::Grant,
@@ -345,7 +345,9 @@ impl Authority {
             expires_at,
         };
         self.tokens.open_grant(&grant, &new_code).await.map_err(|e| judged.fail(e))?;
-        Ok(Box::new(CodeIssued { code, grant: grant.id, to: *judged.addressee() }))
+        let grant_id = grant.id.clone();
+        self.copies.keep_code(CodeRecord { code: new_code, grant, spent_at: None });
+        Ok(Box::new(CodeIssued { code, grant: grant_id, to: *judged.addressee() }))
     }
 
     /// How long the client keeps what it is given, for the human who decides: seconds without use, or the lifetime of one

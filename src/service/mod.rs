@@ -31,6 +31,7 @@ pub mod client_credentials;
 pub mod interaction;
 pub mod introspect;
 mod issue;
+mod issued_copies;
 pub mod lockout;
 pub mod log_in;
 pub mod maintain;
@@ -41,6 +42,7 @@ pub mod register;
 pub mod revoke;
 
 pub use issue::{IssueError, Issued};
+pub use issued_copies::IssuedCopies;
 
 /// The authorization server: policy, and ports to everything it needs.
 #[derive(Clone)]
@@ -49,6 +51,8 @@ pub struct Authority {
     pub policy: Arc<Policy>,
     pub clients: Arc<dyn ClientStore>,
     pub tokens: Arc<dyn TokenStore>,
+    /// Of what went to `tokens`.
+    pub copies: Arc<IssuedCopies>,
     pub accounts: Arc<dyn AccountStore>,
     pub keys: Arc<dyn KeyStore>,
     pub audit: Arc<dyn AuditStore>,

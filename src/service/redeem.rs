@@ -1,6 +1,7 @@
 //! The authorization code grant at the token endpoint (RFC 6749 4.1.3, OAuth 2.1 4.1.3).
 //!
-//! 1. Find the code, and judge it: own client, redirect, verifier, unspent, unexpired, audience.
+//! 1. Find the code, and judge it: own client, redirect, verifier, unspent, unexpired, audience. If this instance issued it, a copy
+//!    takes the place of the first look ([`super::issued_copies`]); whoever would be refused by a copy is looked up.
 //! 2. A replay revokes the grant: client and verifier were proven first, so nobody else can bring that about.
 //! 3. Draw and sign; nothing has left yet.
 //! 4. Spend the code and record what was issued, in one step of the store: the single gate.
@@ -12,8 +13,8 @@ use super::{Authority, IssueError, Issued, authenticate::AuthenticatedClient};
 use crate::{
     domain::{
         audit::{Action, Event},
-        client::GrantType,
-        code::{self, CodeRefusal},
+        client::{Client, GrantType},
+        code::{self, CodeRecord, CodeRefusal},
         credential::{AuthorizationCode, Credential},
         grant::{Revocation, RevocationReason},
         identifier::{GrantId, UserId},
@@ -66,7 +67,25 @@ impl Authority {
             return Err(RedeemError::UnauthorizedClient);
         }
         let code = Credential::<AuthorizationCode>::parse(request.code.expose()).ok_or(RedeemError::UnknownCode)?;
-        let record = self.tokens.find_code(&code.digest()).await?.ok_or(RedeemError::UnknownCode)?;
+        let digest = code.digest();
+        if let Some(copy) = self.copies.take_code(&digest) {
+            match self.redeem_found(client, copy, request, now).await {
+                Err(error) if !matches!(error, RedeemError::Store(_)) => {}
+                outcome => return outcome,
+            }
+        }
+        let record = self.tokens.find_code(&digest).await?.ok_or(RedeemError::UnknownCode)?;
+        self.redeem_found(client, record, request, now).await
+    }
+
+    /// Exchanges a code as it was when somebody looked.
+    async fn redeem_found(
+        &self,
+        client: &Client,
+        record: CodeRecord,
+        request: &CodeExchange,
+        now: Timestamp,
+    ) -> Result<Issued, RedeemError> {
         let verified = match code::verify(record, &client.id, request, &self.policy.resources, now) {
             Ok(verified) => verified,
             Err(CodeRefusal::Replayed(replay)) => {
@@ -99,6 +118,9 @@ impl Authority {
                 return Err(RedeemError::LostRace);
             }
             Redemption::GrantRevoked => return Err(RedeemError::GrantRevoked),
+        }
+        if let Some(token) = issue.refresh {
+            self.copies.keep_refresh(token, verified.into_grant());
         }
         self.note_use(client, now).await;
         Ok(access.respond(refresh.map(|r| r.credential.into_answer()), now))

@@ -1,5 +1,8 @@
 //! The refresh token grant (RFC 6749 6): rotation on every use, idempotent for a short while.
 //!
+//! A token that this instance issued is tried first as it was then ([`super::issued_copies`]), which saves the look-up: if it was
+//! rotated or revoked since, the step that rotates says so. Whoever would be refused by a copy is looked up.
+//!
 //! The successor's text is not kept anywhere in the clear. It is sealed with a key that derives from the parent's text, so a
 //! request that arrives twice can be given the same successor, by whoever holds the parent, and by nobody else.
 
@@ -12,10 +15,10 @@ use super::{
 };
 use crate::{
     domain::{
-        client::GrantType,
+        client::{Client, GrantType},
         credential::{Credential, RefreshToken},
         grant::RevocationReason,
-        refresh::{self, RefreshRefusal, RefreshVerdict, VerifiedRefresh},
+        refresh::{self, RefreshRecord, RefreshRefusal, RefreshVerdict, VerifiedRefresh},
         time::Timestamp,
     },
     port::store::{Issue, Recording, Rotation, StoreError},
@@ -62,27 +65,36 @@ impl Authority {
         if !client.client().may_use(GrantType::RefreshToken) {
             return Err(RefreshError::UnauthorizedClient);
         }
+        let client = client.client();
         let token = Credential::parse(request.refresh_token.expose()).ok_or(RefreshError::UnknownToken)?;
+        let digest = token.digest();
+        if let Some(copy) = self.copies.take_refresh(&digest) {
+            match self.attempt(client, &token, copy, request, now).await {
+                Ok(Some(issued)) => return Ok(issued),
+                Err(RefreshError::Store(error)) => return Err(RefreshError::Store(error)),
+                Ok(None) | Err(_) => {}
+            }
+        }
         // A token is rotated once: the second look finds the successor, or that the grant is gone.
         for _ in 0..2 {
-            if let Some(issued) = self.attempt(client, &token, request, now).await? {
-                self.note_use(client.client(), now).await;
+            let record = self.tokens.find_refresh(&digest).await?.ok_or(RefreshError::UnknownToken)?;
+            if let Some(issued) = self.attempt(client, &token, record, request, now).await? {
                 return Ok(issued);
             }
         }
         Err(RefreshError::Store(StoreError::Corrupt("a refresh token is rotated and current at once".into())))
     }
 
-    /// One look at the token. `None`: another request rotated it between our look and our step.
+    /// One try with the token as it was when somebody looked. `None`: another request has rotated it since.
     async fn attempt(
         &self,
-        client: &AuthenticatedClient,
+        client: &Client,
         token: &Credential<RefreshToken>,
+        record: RefreshRecord,
         request: &Refresh,
         now: Timestamp,
     ) -> Result<Option<Issued>, RefreshError> {
-        let record = self.tokens.find_refresh(&token.digest()).await?.ok_or(RefreshError::UnknownToken)?;
-        let (client, window) = (client.client(), self.policy.lifetimes.refresh_reuse_window);
+        let window = self.policy.lifetimes.refresh_reuse_window;
         let verdict = match refresh::verify(record, &client.id, request, &self.policy.resources, window, now) {
             Ok(verdict) => verdict,
             Err(RefreshRefusal::Replayed(replay)) => {
@@ -103,10 +115,14 @@ impl Authority {
         }
         let mut drafts = self.drafts(now);
         let access = drafts.access_for(client, grant, refresh.scope(), refresh.audience()).await?;
-        match successor {
-            None => self.rotate(token, &refresh, access, drafts.refresh(), now).await,
-            Some(successor) => self.repeat(successor, access, now).await,
+        let issued = match successor {
+            None => self.rotate(token, refresh, access, drafts.refresh(), now).await?,
+            Some(successor) => Some(self.repeat(successor, access, now).await?),
+        };
+        if issued.is_some() {
+            self.note_use(client, now).await;
         }
+        Ok(issued)
     }
 
     fn open_successor(&self, token: &Credential<RefreshToken>, sealed: &[u8]) -> Result<Secret, RefreshError> {
@@ -117,7 +133,7 @@ impl Authority {
     async fn rotate(
         &self,
         token: &Credential<RefreshToken>,
-        refresh: &VerifiedRefresh<'_>,
+        refresh: VerifiedRefresh<'_>,
         access: DraftAccess,
         successor: DraftRefresh,
         now: Timestamp,
@@ -125,23 +141,21 @@ impl Authority {
         let sealed = self.sealer.seal_with(token.expose(), successor.credential.expose().as_bytes());
         let issue = Issue {
             grant_expires_at: Some(successor.record.expires_at.max(access.token.expires_at)),
-            refresh: Some(successor.record),
+            refresh: Some(successor.record.clone()),
             access: access.record.clone(),
         };
-        match self.tokens.rotate(refresh, &sealed, &issue, now).await? {
-            Rotation::Rotated => Ok(Some(access.respond(Some(successor.credential.into_answer()), now))),
+        match self.tokens.rotate(&refresh, &sealed, &issue, now).await? {
+            Rotation::Rotated => {
+                self.copies.keep_refresh(successor.record, refresh.into_grant());
+                Ok(Some(access.respond(Some(successor.credential.into_answer()), now)))
+            }
             Rotation::AlreadyRotated => Ok(None),
             Rotation::GrantRevoked => Err(RefreshError::GrantRevoked),
         }
     }
 
     /// The same request came before: the same successor, and an access token of its own.
-    async fn repeat(
-        &self,
-        successor: Secret,
-        access: DraftAccess,
-        now: Timestamp,
-    ) -> Result<Option<Issued>, RefreshError> {
+    async fn repeat(&self, successor: Secret, access: DraftAccess, now: Timestamp) -> Result<Issued, RefreshError> {
         if let Some(record) = &access.record {
             match self.tokens.record_access(record).await? {
                 Recording::Recorded => {}
@@ -149,6 +163,6 @@ impl Authority {
             }
         }
         let issued = access.respond(Some(successor.expose().to_owned()), now);
-        Ok(Some(Issued { repeated: true, ..issued }))
+        Ok(Issued { repeated: true, ..issued })
     }
 }

@@ -11,6 +11,7 @@ mod everywhere;
 mod faults;
 mod health;
 mod introspect;
+mod issued_copies;
 mod jwks;
 mod limits;
 mod lockout;

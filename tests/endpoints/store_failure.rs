@@ -2,8 +2,8 @@
 
 use axum::http::{Method, StatusCode};
 use gateward::testing::server::{
-    Answer, OPAQUE_RESOURCE, PASSWORD, Parameters, REDIRECT, RESOURCE, TestClient, TestServer, USERNAME, machine,
-    public_client, resource_server,
+    Answer, Builder, OPAQUE_RESOURCE, PASSWORD, Parameters, REDIRECT, RESOURCE, TestClient, TestServer, USERNAME,
+    machine, public_client, resource_server,
 };
 use serde_json::json;
 
@@ -16,8 +16,17 @@ struct Setup {
 }
 
 async fn setup() -> Setup {
+    setup_of(TestServer::builder()).await
+}
+
+/// A server that looks up what it issued.
+async fn setup_without_copies() -> Setup {
+    setup_of(TestServer::builder().issued_copies(0)).await
+}
+
+async fn setup_of(builder: Builder) -> Setup {
     let faults = Faults::default();
-    let server = TestServer::builder().stores(|stores| faults.wrap(stores)).start().await.with_user().await;
+    let server = builder.stores(|stores| faults.wrap(stores)).start().await.with_user().await;
     let client = server.create_client("app", public_client()).await;
     Setup { faults, server, client }
 }
@@ -45,7 +54,7 @@ async fn the_token_endpoint_is_unavailable_for_every_grant() {
 #[tokio::test]
 async fn a_code_that_could_not_be_spent_is_still_good() {
     for method in ["clients.find", "tokens.find_code", "accounts.active_user", "tokens.redeem"] {
-        let Setup { faults, server, client } = setup().await;
+        let Setup { faults, server, client } = setup_without_copies().await;
         let code = server.code(&Parameters::authorize(&client)).await;
         faults.take_down_at(&[method]);
         assert_unavailable(&server.redeem(&client, &code).await);
@@ -57,7 +66,7 @@ async fn a_code_that_could_not_be_spent_is_still_good() {
 #[tokio::test]
 async fn a_refresh_token_that_could_not_be_rotated_is_still_good() {
     for method in ["clients.find", "tokens.find_refresh", "accounts.active_user", "tokens.rotate"] {
-        let Setup { faults, server, client } = setup().await;
+        let Setup { faults, server, client } = setup_without_copies().await;
         let refresh = text(&server.tokens(&client).await, "refresh_token");
         faults.take_down_at(&[method]);
         assert_unavailable(&server.refresh(&client, &refresh).await);

@@ -57,7 +57,7 @@ use crate::{
     metrics::Metrics,
     port::{clock::Clock, entropy::Entropy, store::Page},
     protocol::{jose::Algorithm, secret::Secret},
-    service::{Authority, administer_clients::ClientSpec},
+    service::{Authority, IssuedCopies, administer_clients::ClientSpec},
     store::Stores,
 };
 
@@ -80,6 +80,9 @@ pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// A `state` that nothing but exact bookkeeping brings back whole.
 pub const STATE: &str = "af0ifjsldkj";
 
+/// As in a configuration that does not say.
+const ISSUED_COPIES: u64 = 10_000;
+
 /// The next run that writes to an audit trail.
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
@@ -91,6 +94,7 @@ pub struct Builder {
     options: HttpOptions,
     token_secret: Option<Secret>,
     stores: Stores,
+    issued_copies: u64,
     seed: u64,
 }
 
@@ -134,6 +138,12 @@ impl Builder {
         Self { token_secret: Some(Secret::new(secret)), ..self }
     }
 
+    /// How many codes and refresh tokens the server remembers that it issues.
+    #[must_use]
+    pub fn issued_copies(self, issued_copies: u64) -> Self {
+        Self { issued_copies, ..self }
+    }
+
     /// Another sequence of random bytes.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
@@ -163,11 +173,13 @@ impl Builder {
         // From no chance, so that the sequence which tests rely on stays as it is.
         let run = Run::from_entropy(u128::from(RUNS.fetch_add(1, Ordering::Relaxed)).to_be_bytes());
         let trail = Trail::start(stores.audit.clone(), clock.clone(), run, "test", Vec::new());
+        let copies = Arc::new(IssuedCopies::new(self.issued_copies, &policy.lifetimes));
         let authority = Authority {
             issuer: Issuer::parse(&self.issuer).expect("an issuer"),
             policy,
             clients: stores.clients.clone(),
             tokens: stores.tokens.clone(),
+            copies,
             accounts: stores.accounts.clone(),
             keys: stores.keys.clone(),
             audit: stores.audit.clone(),
@@ -211,6 +223,7 @@ impl TestServer {
             options: HttpOptions::default(),
             token_secret: None,
             stores: Stores::in_memory(),
+            issued_copies: ISSUED_COPIES,
             seed: 1,
         }
     }
@@ -218,6 +231,15 @@ impl TestServer {
     /// A server with the defaults and the user [`USERNAME`].
     pub async fn start() -> Self {
         Self::builder().start().await.with_user().await
+    }
+
+    /// Another instance: the same stores, keys, time and chance, and no memory of what this one issued.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let here = self.authority();
+        let copies = Arc::new(IssuedCopies::new(ISSUED_COPIES, &here.policy.lifetimes));
+        let app = App::new(Authority { copies, ..here.clone() }, self.clock.clone(), HttpOptions::default());
+        Self { router: router(&app), app, ..self.clone() }
     }
 
     /// What an operator who starts the server again makes of it, e.g. with another policy: the same stores, master key and
