@@ -1,7 +1,7 @@
 //! The authorization code grant at the token endpoint (RFC 6749 4.1.3, OAuth 2.1 4.1.3).
 //!
 //! 1. Find the code, and judge it: own client, redirect, verifier, unspent, unexpired, audience. If this instance issued it, a copy
-//!    takes the place of the first look ([`super::issued_copies`]); whoever would be refused by a copy is looked up.
+//!    takes the place of the first look ([`IssuedCopies`](super::IssuedCopies)); whoever would be refused by a copy is looked up.
 //! 2. A replay revokes the grant: client and verifier were proven first, so nobody else can bring that about.
 //! 3. Draw and sign; nothing has left yet.
 //! 4. Spend the code and record what was issued, in one step of the store: the single gate.

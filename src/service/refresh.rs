@@ -1,6 +1,6 @@
 //! The refresh token grant (RFC 6749 6): rotation on every use, idempotent for a short while.
 //!
-//! A token that this instance issued is tried first as it was then ([`super::issued_copies`]), which saves the look-up: if it was
+//! A token that this instance issued is tried first as it was then ([`IssuedCopies`](super::IssuedCopies)), which saves the look-up: if it was
 //! rotated or revoked since, the step that rotates says so. Whoever would be refused by a copy is looked up.
 //!
 //! The successor's text is not kept anywhere in the clear. It is sealed with a key that derives from the parent's text, so a
