@@ -11,7 +11,7 @@ const SCHEMES: &[&str] = &["memory:", "sqlite:", "postgres://", "postgresql://",
 /// A client or a human who was disabled while nobody could tell is disabled after a minute at the latest, in seconds.
 const LONGEST_COPY: u64 = 60;
 
-/// Some GiB of memory.
+/// Up to some ten GiB of memory.
 const MOST_ISSUED_COPIES: i64 = 10_000_000;
 
 /// The URL of a store. It may hold a password, so it prints without one.

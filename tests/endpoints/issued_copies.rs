@@ -2,7 +2,11 @@
 
 use axum::http::StatusCode;
 use gateward::{
-    domain::{account::Username, grant::RevocationReason},
+    domain::{
+        account::{UserStatus, Username},
+        audit::Action,
+        grant::RevocationReason,
+    },
     testing::server::{Parameters, TestClient, TestServer, USERNAME, public_client},
 };
 
@@ -78,7 +82,10 @@ async fn a_code_that_was_spent_elsewhere_is_a_replay_here() {
     let code = pair.code().await;
     assert_ok(&pair.elsewhere.redeem(&pair.client, &code).await);
     assert_bad_request(&pair.here.redeem(&pair.client, &code).await, "invalid_grant");
+    assert_eq!(pair.faults.calls("tokens.redeem"), 2, "the copy was tried");
     assert_eq!(pair.end(&code).await, Some(RevocationReason::CodeReplayed));
+    let ends = pair.here.audited().await.into_iter().filter(|entry| entry.event == Action::GrantRevoke.as_str());
+    assert_eq!(ends.count(), 1, "told once");
 }
 
 #[tokio::test]
@@ -97,6 +104,7 @@ async fn a_token_that_was_rotated_elsewhere_gets_the_same_successor_here() {
     let (token, _) = pair.token().await;
     let successor = pair.refreshed(&pair.elsewhere, &token).await;
     assert_eq!(pair.refreshed(&pair.here, &token).await, successor);
+    assert_eq!(pair.faults.calls("tokens.rotate"), 2, "the copy was tried");
 }
 
 #[tokio::test]
@@ -134,7 +142,9 @@ async fn a_code_of_somebody_who_was_disabled_elsewhere_is_refused_here() {
     let pair = pair().await;
     let code = pair.code().await;
     let name = Username::parse(USERNAME).expect("a name");
-    pair.elsewhere.authority().disable_user(&name, pair.elsewhere.now()).await.expect("disabled");
+    let user = pair.elsewhere.authority().user(&name).await.expect("the user");
+    // And whose grants are not revoked yet.
+    pair.elsewhere.stores.accounts.set_status(&user.id, UserStatus::Disabled).await.expect("the store");
     assert_bad_request(&pair.here.redeem(&pair.client, &code).await, "invalid_grant");
 }
 

@@ -191,16 +191,18 @@ async fn connections_that_fell_silent_do_not_hold_up_whoever_comes_later() {
     let stores = timeout(DEADLINE, with_two_connections(&network)).await.unwrap();
     network.fall_silent();
     let (mut calls, mut pace) = (JoinSet::new(), interval(Duration::from_millis(10)));
-    let first = loop {
-        tokio::select! {
-            Some(first) = calls.join_next() => break first.unwrap(),
-            _ = pace.tick() => {
-                let accounts = Arc::clone(&stores.accounts);
-                calls.spawn(async move { accounts.find_user(&user_id("any")).await });
+    let first = timeout(DEADLINE, async {
+        loop {
+            tokio::select! {
+                Some(first) = calls.join_next() => break first.unwrap(),
+                _ = pace.tick() => {
+                    let accounts = Arc::clone(&stores.accounts);
+                    calls.spawn(async move { accounts.find_user(&user_id("any")).await });
+                }
             }
         }
-    };
-    assert_eq!(first.unwrap(), None, "before anybody gave up");
+    });
+    assert_eq!(first.await.unwrap().unwrap(), None, "before anybody gave up");
 }
 
 #[tokio::test(flavor = "multi_thread")]

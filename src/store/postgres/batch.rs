@@ -2,7 +2,8 @@
 //!
 //! A statement costs its way there and back, a commit that waits for the disk, and the server's time to start and end it, whatever
 //! it does; so a burst of calls is cheaper in a few statements than in many. Nobody waits for company: a call goes at once while no
-//! statement of its kind is under way, or one that carries few. What comes while one carries many goes with the next.
+//! statement of its kind is under way, or one that carries few. What comes while one carries many goes with the next, unless that one is not
+//! soon answered.
 //!
 //! 1. A statement for several calls does not wait for grants. One that somebody else has it leaves out, and a call that it leaves out
 //!    is made alone, beside the lanes: so a row that is locked for long delays those who ask for it, and nobody else.
@@ -23,7 +24,7 @@ use tokio::{
 
 use super::{
     Held, Postgres, collided,
-    line::{Batches, Caller, Lane, Pending, STUCK},
+    line::{Batches, Caller, Lane, Pending, SOON},
     unavailable,
 };
 use crate::port::store::{StoreError, StoreResult};
@@ -74,12 +75,12 @@ impl Postgres {
             if let Some(lane) = lane {
                 tokio::spawn(run::<C>(self.clone(), lane));
             }
-            let look = end.min(Instant::now() + STUCK);
+            let look = end.min(Instant::now() + SOON);
             match timeout_at(look, &mut heard).await {
                 Ok(Ok(answer)) => return answer,
                 Ok(Err(_)) => return Err(unavailable("the call was abandoned")),
                 Err(_) if look == end => return Err(unavailable("Postgres does not answer in time")),
-                Err(_) => lane = if self.has_more() { batches.widen() } else { None },
+                Err(_) => lane = batches.set_out().or_else(|| if self.has_more() { batches.widen() } else { None }),
             }
         }
     }

@@ -21,14 +21,14 @@ const LANES: usize = 2;
 const MANY: usize = 4;
 
 /// One that is under way for so long is not soon answered, and nobody waits for it.
-const SOON: Duration = Duration::from_millis(50);
+pub(super) const SOON: Duration = Duration::from_millis(50);
 
 /// More of them while those are stuck.
 const SPARE: usize = 2;
 
 /// A line that has not moved for so long is stuck. Statements take milliseconds; a server that is merely slow gets a few more at once,
 /// and no more than that.
-pub(super) const STUCK: Duration = Duration::from_millis(250);
+const STUCK: Duration = Duration::from_millis(250);
 
 /// Calls in one statement.
 const TOGETHER: usize = 64;
@@ -44,10 +44,17 @@ pub(super) struct Pending<C: Batched> {
 /// Those who wait to be taken along.
 struct Line<C: Batched> {
     waiting: VecDeque<Pending<C>>,
-    /// The last turn of a lane, and until when that lane can be expected to come by again.
-    expected: (u64, Instant),
+    expected: Expected,
     /// When somebody was last taken along, or began to wait where nobody did.
     moved_at: Instant,
+}
+
+/// The lane that came by last.
+struct Expected {
+    /// Which turn that was, of all lanes.
+    turn: u64,
+    /// Until when it can be expected to come by again.
+    until: Instant,
 }
 
 /// The right to make statements, one after the other.
@@ -55,7 +62,7 @@ pub(super) struct Lane {
     /// Given back only under the lock of the line, so that no call is left behind by a lane that ends.
     _permit: OwnedSemaphorePermit,
     spare: bool,
-    /// When it last came by, counted in turns of all lanes.
+    /// When it last came by, in turns of all lanes.
     turn: u64,
 }
 
@@ -70,21 +77,21 @@ pub(super) struct Batches<C: Batched> {
 impl<C: Batched> Line<C> {
     /// Whether those in line are better off waiting for the lane that is expected.
     fn can_wait(&self) -> bool {
-        self.waiting.len() <= TOGETHER && Instant::now() < self.expected.1
+        self.waiting.len() <= TOGETHER && Instant::now() < self.expected.until
     }
 
     /// The next turn, of a lane that will soon come by again, or of one for which nobody needs to wait.
     fn turn(&mut self, soon: bool) -> u64 {
         let now = Instant::now();
-        self.expected = (self.expected.0 + 1, if soon { now + SOON } else { now });
-        self.expected.0
+        self.expected = Expected { turn: self.expected.turn + 1, until: if soon { now + SOON } else { now } };
+        self.expected.turn
     }
 }
 
 impl<C: Batched> Default for Batches<C> {
     fn default() -> Self {
         let now = Instant::now();
-        let line = Line { waiting: VecDeque::new(), expected: (0, now), moved_at: now };
+        let line = Line { waiting: VecDeque::new(), expected: Expected { turn: 0, until: now }, moved_at: now };
         let [lanes, spare] = [LANES, SPARE].map(|count| Arc::new(Semaphore::new(count)));
         Self { line: Mutex::new(line), lanes, spare }
     }
@@ -102,7 +109,16 @@ impl<C: Batched> Batches<C> {
             line.moved_at = Instant::now();
         }
         line.waiting.push_back(pending);
-        if line.can_wait() {
+        self.free_lane(&mut line)
+    }
+
+    /// The lane that has to be set in motion because the one that was expected did not come soon. Those in line have to ask for it.
+    pub(super) fn set_out(&self) -> Option<Lane> {
+        self.free_lane(&mut self.line())
+    }
+
+    fn free_lane(&self, line: &mut Line<C>) -> Option<Lane> {
+        if line.waiting.is_empty() || line.can_wait() {
             return None;
         }
         let permit = Arc::clone(&self.lanes).try_acquire_owned().ok()?;
@@ -122,9 +138,9 @@ impl<C: Batched> Batches<C> {
     /// Keeps the lane if somebody waits who had better not wait for another one.
     pub(super) fn keep(&self, lane: Lane) -> Option<Lane> {
         let mut line = self.line();
-        if line.expected.0 == lane.turn {
+        if line.expected.turn == lane.turn {
             // It has come.
-            line.expected.1 = Instant::now();
+            line.expected.until = Instant::now();
         }
         let needed = !line.waiting.is_empty() && (lane.spare || !line.can_wait());
         let kept = needed.then_some(lane);
@@ -214,6 +230,19 @@ mod tests {
             lane = meeting.keep(lane).expect("the lane that is not stuck comes by");
             meeting.fill(&mut lane, &mut Vec::new());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_in_line_set_out_when_the_lane_that_they_wait_for_does_not_come_soon() {
+        let (meeting, mut callers) = (Meeting::default(), Vec::new());
+        let _stuck = under_way(&meeting, MANY, &mut callers);
+        assert!(ask(&meeting, &mut callers).is_none());
+        assert!(meeting.set_out().is_none(), "it is still expected");
+        advance(SOON).await;
+        let lane = meeting.set_out().and_then(|lane| meeting.keep(lane)).expect("a lane of their own");
+        assert!(meeting.set_out().is_none(), "there are no more");
+        meeting.fill(&mut { lane }, &mut Vec::new());
+        assert!(meeting.set_out().is_none(), "nobody waits");
     }
 
     #[tokio::test(start_paused = true)]
