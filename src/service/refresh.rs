@@ -1,7 +1,7 @@
 //! The refresh token grant (RFC 6749 6): rotation on every use, idempotent for a short while.
 //!
-//! A token that this instance issued is tried first as it was then ([`IssuedCopies`](super::IssuedCopies)), which saves the look-up: if it was
-//! rotated or revoked since, the step that rotates says so. Whoever would be refused by a copy is looked up.
+//! A token that this instance issued is tried first as it was then ([`IssuedCopies`](super::IssuedCopies)), which saves the
+//! look-up: if it was rotated or revoked since, the step that rotates says so. Whoever would be refused by a copy is looked up.
 //!
 //! The successor's text is not kept anywhere in the clear. It is sealed with a key that derives from the parent's text, so a
 //! request that arrives twice can be given the same successor, by whoever holds the parent, and by nobody else.
@@ -71,7 +71,7 @@ impl Authority {
         if let Some(copy) = self.copies.take_refresh(&digest) {
             match self.attempt(client, &token, copy, request, now).await {
                 Ok(Some(issued)) => return Ok(issued),
-                Err(RefreshError::Store(error)) => return Err(RefreshError::Store(error)),
+                Err(error @ RefreshError::Store(_)) => return Err(error),
                 Ok(None) | Err(_) => {}
             }
         }

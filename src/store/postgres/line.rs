@@ -186,20 +186,17 @@ mod tests {
     };
 
     type Meeting = Batches<FindUser>;
+    type Callers = Vec<oneshot::Receiver<StoreResult<Option<User>>>>;
 
     /// Somebody lines up; the lane that has to be set in motion.
-    fn ask(meeting: &Meeting, callers: &mut Vec<oneshot::Receiver<StoreResult<Option<User>>>>) -> Option<Lane> {
+    fn ask(meeting: &Meeting, callers: &mut Callers) -> Option<Lane> {
         let (tell, heard) = oneshot::channel();
         callers.push(heard);
         meeting.line_up(Pending { call: FindUser(UserId::parse("ada").unwrap()), tell })
     }
 
     /// So many line up and are under way, in one statement.
-    fn under_way(
-        meeting: &Meeting,
-        count: usize,
-        callers: &mut Vec<oneshot::Receiver<StoreResult<Option<User>>>>,
-    ) -> Lane {
+    fn under_way(meeting: &Meeting, count: usize, callers: &mut Callers) -> Lane {
         let lanes: Vec<_> = (0..count).filter_map(|_| ask(meeting, callers)).collect();
         assert_eq!(lanes.len(), 1, "the first sets a lane in motion, and the others go along");
         let mut lane = lanes.into_iter().find_map(|lane| meeting.keep(lane)).expect("a lane");
